@@ -1,0 +1,665 @@
+//! Writes arguments as canonical bytes: self-delimiting, typed by value and not by Rust type, frozen.
+//!
+//! | bytes | value |
+//! |---|---|
+//! | `10+n`, n bytes little-endian | an integer of 0 or more, n = its significant bytes (0 to 16) |
+//! | `30+n`, n bytes little-endian | an integer below 0, as its complement `!v` |
+//! | `05`, 8 bytes little-endian | a float (`f32` widened), one NaN, one zero |
+//! | `06`, length (4 bytes), UTF-8 | a string, a `char`, whatever shows itself as text |
+//! | `03` / `04` | `false` / `true` |
+//! | `01` / `02` value | `None` / `Some` |
+//! | `07` values `00` | a list: tuple, array, slice, `Vec`, bytes, unit |
+//! | `08` (key value)* `00` | a map or a struct, sorted by the bytes of the keys |
+//! | `0a` length name / `09` length name value | an enum variant without / with content |
+//!
+//! A key is the namespace (length in 4 bytes, then UTF-8) followed by its arguments: one argument as it is, any other
+//! number of them as a list. A newtype is its content. `docs/keys.md` tells what is equal to what.
+
+use std::fmt::{self, Write as _};
+use std::hash::{BuildHasher, Hasher};
+use std::sync::OnceLock;
+
+use foldhash::quality::RandomState;
+use serde::Serialize;
+use serde::ser::{self, Serializer};
+
+use super::{Key, KeyRef};
+
+pub(super) mod tag {
+    pub(in crate::key) const END: u8 = 0x00;
+    pub(in crate::key) const NONE: u8 = 0x01;
+    pub(in crate::key) const SOME: u8 = 0x02;
+    pub(in crate::key) const FALSE: u8 = 0x03;
+    pub(in crate::key) const TRUE: u8 = 0x04;
+    pub(in crate::key) const FLOAT: u8 = 0x05;
+    pub(in crate::key) const STRING: u8 = 0x06;
+    pub(in crate::key) const LIST: u8 = 0x07;
+    pub(in crate::key) const MAP: u8 = 0x08;
+    pub(in crate::key) const VARIANT: u8 = 0x09;
+    pub(in crate::key) const UNIT_VARIANT: u8 = 0x0a;
+    pub(in crate::key) const POSITIVE: u8 = 0x10;
+    pub(in crate::key) const NEGATIVE: u8 = 0x30;
+    pub(in crate::key) const WIDEST_INTEGER: u8 = 16;
+}
+
+/// An argument that can be part of a key: whatever serde can serialize.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be part of a cache key",
+    label = "this argument is part of the key",
+    note = "derive `serde::Serialize` for it, name what identifies it with `key(..)`, or leave it out with `skip(..)`"
+)]
+pub trait KeyArgument {
+    /// Writes the argument in canonical form.
+    fn write(&self, key: &mut KeyWriter);
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + ?Sized> KeyArgument for T {
+    #[inline]
+    fn write(&self, key: &mut KeyWriter) {
+        if let Err(error) = self.serialize(&mut *key) {
+            key.fail(error);
+        }
+    }
+}
+
+/// An argument cannot be written as part of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyError {
+    message: Box<str>,
+}
+
+impl KeyError {
+    fn new(message: impl fmt::Display) -> Self {
+        KeyError { message: message.to_string().into() }
+    }
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an argument cannot be part of a cache key: {}", self.message)
+    }
+}
+
+impl std::error::Error for KeyError {}
+
+impl ser::Error for KeyError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        KeyError::new(message)
+    }
+}
+
+/// What fits on the stack: short keys are written without touching the heap.
+const INLINE: usize = 144;
+/// The widest fixed-size store (a tag and a `u128`), for which there must be room even if it keeps fewer bytes.
+const STORE: usize = 17;
+
+/// Writes one key: the namespace, then each argument in order.
+#[derive(Debug)]
+pub struct KeyWriter {
+    /// Bytes written to `inline`; `INLINE` once everything moved to `heap`.
+    len: usize,
+    inline: [u8; INLINE],
+    heap: Vec<u8>,
+    arguments_at: usize,
+    arity: usize,
+    hash: u64,
+    error: Option<KeyError>,
+}
+
+impl KeyWriter {
+    /// Starts a key of `arity` arguments in `namespace`.
+    #[inline]
+    pub fn new(namespace: &str, arity: usize) -> Self {
+        let mut key =
+            KeyWriter { len: 0, inline: [0; INLINE], heap: Vec::new(), arguments_at: 0, arity, hash: 0, error: None };
+        key.extend(&(namespace.len() as u32).to_le_bytes());
+        key.extend(namespace.as_bytes());
+        key.arguments_at = key.written();
+        if arity != 1 {
+            key.push(tag::LIST);
+        }
+        key
+    }
+
+    /// Writes the next argument.
+    #[inline]
+    pub fn arg<A: KeyArgument + ?Sized>(&mut self, argument: &A) {
+        argument.write(self);
+    }
+
+    /// Ends the key, which can then be looked up.
+    ///
+    /// # Errors
+    ///
+    /// The first error that an argument's `Serialize` returned.
+    #[inline]
+    pub fn finish(&mut self) -> Result<KeyRef<'_>, &KeyError> {
+        if self.arity != 1 {
+            self.push(tag::END);
+        }
+        if let Some(error) = &self.error {
+            return Err(error);
+        }
+        self.hash = hash(self.bytes());
+        Ok(KeyRef { hash: self.hash, bytes: self.bytes() })
+    }
+
+    /// The key of a call written as one value: a tuple of the arguments, or a single argument alone.
+    ///
+    /// # Errors
+    ///
+    /// What `arguments` returned from its `Serialize`.
+    pub fn key_of<A: Serialize + ?Sized>(namespace: &str, arguments: &A) -> Result<Key, KeyError> {
+        let mut key = KeyWriter::new(namespace, 1);
+        arguments.serialize(&mut key)?;
+        key.unwrap_list_of_one();
+        key.finish().map(KeyRef::to_key).map_err(Clone::clone)
+    }
+
+    /// `(x,)` is written as `x`: once, at the top.
+    fn unwrap_list_of_one(&mut self) {
+        let at = self.arguments_at;
+        let arguments = &self.bytes()[at..];
+        let is_list_of_one = arguments.len() > 2
+            && arguments[0] == tag::LIST
+            && skip(&arguments[1..]).is_some_and(|rest| rest == [tag::END]);
+        if is_list_of_one {
+            let argument = arguments[1..arguments.len() - 1].to_vec();
+            self.truncate(at);
+            self.extend(&argument);
+        }
+    }
+
+    fn fail(&mut self, error: KeyError) {
+        self.error.get_or_insert(error);
+    }
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        if self.heap.is_empty() { &self.inline[..self.len] } else { &self.heap }
+    }
+
+    #[inline]
+    fn written(&self) -> usize {
+        if self.heap.is_empty() { self.len } else { self.heap.len() }
+    }
+
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        self.extend(&[byte]);
+    }
+
+    #[inline]
+    fn extend(&mut self, bytes: &[u8]) {
+        let end = self.len + bytes.len();
+        match self.inline.get_mut(self.len..end) {
+            Some(room) if self.heap.is_empty() => {
+                room.copy_from_slice(bytes);
+                self.len = end;
+            }
+            _ => self.spill(bytes),
+        }
+    }
+
+    /// Everything to the heap, and `bytes` behind it.
+    #[cold]
+    fn spill(&mut self, bytes: &[u8]) {
+        if self.heap.is_empty() {
+            self.heap.reserve(2 * INLINE + bytes.len());
+            self.heap.extend_from_slice(&self.inline[..self.len]);
+            self.len = INLINE;
+        }
+        self.heap.extend_from_slice(bytes);
+    }
+
+    /// A tag that counts the significant bytes of `value`, and those. One store of fixed size, no branch on the value.
+    #[inline]
+    fn integer(&mut self, tag: u8, value: u64) {
+        let significant = 8 - value.leading_zeros() as usize / 8;
+        let mut word = [0; 9];
+        word[0] = tag + significant as u8;
+        word[1..].copy_from_slice(&value.to_le_bytes());
+        match self.inline.get_mut(self.len..self.len + word.len()) {
+            Some(room) => {
+                room.copy_from_slice(&word);
+                self.len += 1 + significant;
+            }
+            None => self.spill(&word[..1 + significant]),
+        }
+    }
+
+    #[inline]
+    fn wide_integer(&mut self, tag: u8, value: u128) {
+        let significant = 16 - value.leading_zeros() as usize / 8;
+        let mut word = [0; STORE];
+        word[0] = tag + significant as u8;
+        word[1..].copy_from_slice(&value.to_le_bytes());
+        self.extend(&word[..1 + significant]);
+    }
+
+    #[inline]
+    fn tagged_text(&mut self, tag: u8, text: &str) -> Result<(), KeyError> {
+        let length = text_length(text.len())?;
+        let mut head = [tag; 5];
+        head[1..].copy_from_slice(&length);
+        self.extend(&head);
+        self.extend(text.as_bytes());
+        Ok(())
+    }
+
+    fn truncate(&mut self, len: usize) {
+        if self.heap.is_empty() { self.len = len } else { self.heap.truncate(len) }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        if self.heap.is_empty() { &mut self.inline[..self.len] } else { &mut self.heap }
+    }
+}
+
+fn text_length(len: usize) -> Result<[u8; 4], KeyError> {
+    match u32::try_from(len) {
+        Ok(len) => Ok(len.to_le_bytes()),
+        Err(_) => Err(KeyError::new("a string of 4 GiB or more")),
+    }
+}
+
+/// Hashes canonical bytes, seeded anew in each process: keys that an attacker chose do not collide on purpose.
+#[inline]
+fn hash(bytes: &[u8]) -> u64 {
+    static SEED: OnceLock<RandomState> = OnceLock::new();
+    let mut hasher = SEED.get_or_init(RandomState::default).build_hasher();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+/// Splits a key into its namespace and its arguments.
+pub(super) fn split(key: &[u8]) -> (&str, &[u8]) {
+    let parts =
+        key.split_first_chunk::<4>().and_then(|(len, rest)| rest.split_at_checked(u32::from_le_bytes(*len) as usize));
+    match parts {
+        Some((namespace, arguments)) => (std::str::from_utf8(namespace).unwrap_or_default(), arguments),
+        None => ("", &[]),
+    }
+}
+
+/// What follows the first value of `bytes`; `None` if that is not canonical.
+pub(super) fn skip(bytes: &[u8]) -> Option<&[u8]> {
+    let (&first, rest) = bytes.split_first()?;
+    match first {
+        tag::NONE | tag::FALSE | tag::TRUE => Some(rest),
+        tag::SOME => skip(rest),
+        tag::FLOAT => rest.get(8..),
+        tag::STRING | tag::UNIT_VARIANT => skip_text(rest),
+        tag::VARIANT => skip(skip_text(rest)?),
+        tag::LIST | tag::MAP => {
+            let mut rest = rest;
+            while *rest.first()? != tag::END {
+                rest = skip(rest)?;
+            }
+            rest.get(1..)
+        }
+        tag::POSITIVE.. => {
+            let base = if first < tag::NEGATIVE { tag::POSITIVE } else { tag::NEGATIVE };
+            let significant = first - base;
+            if significant > tag::WIDEST_INTEGER { None } else { rest.get(usize::from(significant)..) }
+        }
+        _ => None,
+    }
+}
+
+fn skip_text(bytes: &[u8]) -> Option<&[u8]> {
+    let (len, rest) = bytes.split_first_chunk::<4>()?;
+    rest.get(u32::from_le_bytes(*len) as usize..)
+}
+
+macro_rules! positive {
+    ($($method:ident: $type:ty),*) => {$(
+        #[inline]
+        fn $method(self, value: $type) -> Result<(), KeyError> {
+            self.integer(tag::POSITIVE, value.into());
+            Ok(())
+        }
+    )*};
+}
+
+macro_rules! signed {
+    ($($method:ident: $type:ty),*) => {$(
+        #[inline]
+        fn $method(self, value: $type) -> Result<(), KeyError> {
+            let value = i64::from(value);
+            let (tag, value) = if value >= 0 { (tag::POSITIVE, value) } else { (tag::NEGATIVE, !value) };
+            self.integer(tag, value as u64);
+            Ok(())
+        }
+    )*};
+}
+
+impl<'a> Serializer for &'a mut KeyWriter {
+    type Ok = ();
+    type Error = KeyError;
+    type SerializeSeq = List<'a>;
+    type SerializeTuple = List<'a>;
+    type SerializeTupleStruct = List<'a>;
+    type SerializeTupleVariant = List<'a>;
+    type SerializeMap = SortedMap<'a>;
+    type SerializeStruct = SortedMap<'a>;
+    type SerializeStructVariant = SortedMap<'a>;
+
+    positive!(serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64);
+    signed!(serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64);
+
+    fn serialize_u128(self, value: u128) -> Result<(), KeyError> {
+        self.wide_integer(tag::POSITIVE, value);
+        Ok(())
+    }
+
+    fn serialize_i128(self, value: i128) -> Result<(), KeyError> {
+        let (tag, value) = if value >= 0 { (tag::POSITIVE, value) } else { (tag::NEGATIVE, !value) };
+        self.wide_integer(tag, value as u128);
+        Ok(())
+    }
+
+    #[inline]
+    fn serialize_bool(self, value: bool) -> Result<(), KeyError> {
+        self.push(if value { tag::TRUE } else { tag::FALSE });
+        Ok(())
+    }
+
+    fn serialize_f32(self, value: f32) -> Result<(), KeyError> {
+        self.serialize_f64(value.into())
+    }
+
+    fn serialize_f64(self, value: f64) -> Result<(), KeyError> {
+        // Adding a positive zero turns -0.0 into 0.0 and changes nothing else.
+        let bits = if value.is_nan() { f64::NAN.to_bits() } else { (value + 0.0).to_bits() };
+        self.push(tag::FLOAT);
+        self.extend(&bits.to_le_bytes());
+        Ok(())
+    }
+
+    fn serialize_char(self, value: char) -> Result<(), KeyError> {
+        self.serialize_str(value.encode_utf8(&mut [0; 4]))
+    }
+
+    #[inline]
+    fn serialize_str(self, value: &str) -> Result<(), KeyError> {
+        self.tagged_text(tag::STRING, value)
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<(), KeyError> {
+        self.push(tag::LIST);
+        value.iter().for_each(|byte| self.integer(tag::POSITIVE, (*byte).into()));
+        self.push(tag::END);
+        Ok(())
+    }
+
+    fn serialize_none(self) -> Result<(), KeyError> {
+        self.push(tag::NONE);
+        Ok(())
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), KeyError> {
+        self.push(tag::SOME);
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Result<(), KeyError> {
+        self.extend(&[tag::LIST, tag::END]);
+        Ok(())
+    }
+
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<(), KeyError> {
+        self.serialize_unit()
+    }
+
+    fn serialize_unit_variant(self, _name: &'static str, _index: u32, variant: &'static str) -> Result<(), KeyError> {
+        self.tagged_text(tag::UNIT_VARIANT, variant)
+    }
+
+    #[inline]
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _name: &'static str, value: &T) -> Result<(), KeyError> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<(), KeyError> {
+        self.tagged_text(tag::VARIANT, variant)?;
+        value.serialize(self)
+    }
+
+    fn serialize_seq(self, _len: Option<usize>) -> Result<List<'a>, KeyError> {
+        self.push(tag::LIST);
+        Ok(List { key: self })
+    }
+
+    fn serialize_tuple(self, _len: usize) -> Result<List<'a>, KeyError> {
+        self.serialize_seq(None)
+    }
+
+    fn serialize_tuple_struct(self, _name: &'static str, _len: usize) -> Result<List<'a>, KeyError> {
+        self.serialize_seq(None)
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        _len: usize,
+    ) -> Result<List<'a>, KeyError> {
+        self.tagged_text(tag::VARIANT, variant)?;
+        self.serialize_seq(None)
+    }
+
+    fn serialize_map(self, _len: Option<usize>) -> Result<SortedMap<'a>, KeyError> {
+        self.push(tag::MAP);
+        Ok(SortedMap { start: self.written(), key: self, pairs: Pairs::default() })
+    }
+
+    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<SortedMap<'a>, KeyError> {
+        self.serialize_map(None)
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        _len: usize,
+    ) -> Result<SortedMap<'a>, KeyError> {
+        self.tagged_text(tag::VARIANT, variant)?;
+        self.serialize_map(None)
+    }
+
+    /// Written in place, its length filled in afterwards: `Uuid`, `IpAddr` and dates allocate nothing.
+    fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<(), KeyError> {
+        self.extend(&[tag::STRING, 0, 0, 0, 0]);
+        let start = self.written();
+        write!(Text(self), "{value}").map_err(|_| KeyError::new("its `Display` returned an error"))?;
+        let length = text_length(self.written() - start)?;
+        self.bytes_mut()[start - 4..start].copy_from_slice(&length);
+        Ok(())
+    }
+}
+
+struct Text<'a>(&'a mut KeyWriter);
+
+impl fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// A list that is being written.
+#[derive(Debug)]
+pub struct List<'a> {
+    key: &'a mut KeyWriter,
+}
+
+impl List<'_> {
+    #[inline]
+    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), KeyError> {
+        value.serialize(&mut *self.key)
+    }
+
+    #[inline]
+    fn finish(self) -> Result<(), KeyError> {
+        self.key.push(tag::END);
+        Ok(())
+    }
+}
+
+macro_rules! list {
+    ($($trait:ident: $method:ident),*) => {$(
+        impl ser::$trait for List<'_> {
+            type Ok = ();
+            type Error = KeyError;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), KeyError> {
+                self.element(value)
+            }
+
+            fn end(self) -> Result<(), KeyError> {
+                self.finish()
+            }
+        }
+    )*};
+}
+
+list!(
+    SerializeSeq: serialize_element,
+    SerializeTuple: serialize_element,
+    SerializeTupleStruct: serialize_field,
+    SerializeTupleVariant: serialize_field
+);
+
+/// A map that is being written in the order in which its pairs come, and sorted at its end.
+#[derive(Debug)]
+pub struct SortedMap<'a> {
+    key: &'a mut KeyWriter,
+    start: usize,
+    pairs: Pairs,
+}
+
+/// Where each pair's key, value and end stand. Few pairs need no heap.
+#[derive(Debug, Default)]
+struct Pairs {
+    few: [Pair; 8],
+    len: usize,
+    many: Vec<Pair>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Pair {
+    key: usize,
+    value: usize,
+    end: usize,
+}
+
+impl Pairs {
+    fn push(&mut self, pair: Pair) {
+        match self.few.get_mut(self.len) {
+            Some(room) if self.many.is_empty() => *room = pair,
+            _ => {
+                if self.many.is_empty() {
+                    self.many.extend_from_slice(&self.few);
+                }
+                self.many.push(pair);
+            }
+        }
+        self.len += 1;
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [Pair] {
+        if self.many.is_empty() { &mut self.few[..self.len] } else { &mut self.many }
+    }
+}
+
+impl SortedMap<'_> {
+    fn pair(&mut self, write_key: impl FnOnce(&mut KeyWriter) -> Result<(), KeyError>) -> Result<(), KeyError> {
+        let key = self.key.written();
+        write_key(self.key)?;
+        let value = self.key.written();
+        self.pairs.push(Pair { key, value, end: value });
+        Ok(())
+    }
+
+    fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), KeyError> {
+        value.serialize(&mut *self.key)?;
+        let end = self.key.written();
+        if let Some(pair) = self.pairs.as_mut_slice().last_mut() {
+            pair.end = end;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(), KeyError> {
+        let bytes = self.key.bytes_mut();
+        let pairs = self.pairs.as_mut_slice();
+        let name = |pair: &Pair| &bytes[pair.key..pair.value];
+        if !pairs.is_sorted_by(|a, b| name(a) <= name(b)) {
+            pairs.sort_by(|a, b| name(a).cmp(name(b)));
+            let (mut few, mut many) = ([0; INLINE], Vec::new());
+            let unsorted = match few.get_mut(..bytes.len() - self.start) {
+                Some(room) => room,
+                None => {
+                    many.resize(bytes.len() - self.start, 0);
+                    &mut many[..]
+                }
+            };
+            unsorted.copy_from_slice(&bytes[self.start..]);
+            let mut at = self.start;
+            for pair in pairs {
+                let len = pair.end - pair.key;
+                bytes[at..at + len].copy_from_slice(&unsorted[pair.key - self.start..][..len]);
+                at += len;
+            }
+        }
+        self.key.push(tag::END);
+        Ok(())
+    }
+}
+
+impl ser::SerializeMap for SortedMap<'_> {
+    type Ok = ();
+    type Error = KeyError;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), KeyError> {
+        self.pair(|writer| key.serialize(writer))
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), KeyError> {
+        self.value(value)
+    }
+
+    fn end(self) -> Result<(), KeyError> {
+        self.finish()
+    }
+}
+
+macro_rules! fields {
+    ($($trait:ident),*) => {$(
+        impl ser::$trait for SortedMap<'_> {
+            type Ok = ();
+            type Error = KeyError;
+
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), KeyError> {
+                self.pair(|writer| writer.tagged_text(tag::STRING, name))?;
+                self.value(value)
+            }
+
+            fn end(self) -> Result<(), KeyError> {
+                self.finish()
+            }
+        }
+    )*};
+}
+
+fields!(SerializeStruct, SerializeStructVariant);

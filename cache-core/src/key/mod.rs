@@ -1,0 +1,106 @@
+//! Keys: a namespace and its arguments in canonical form, hashed once.
+//!
+//! A key is written on the stack ([`KeyWriter`]), looked up by reference ([`KeyRef`]) and copied to the heap
+//! ([`Key`]) only by what keeps it. Two keys are the same if and only if their canonical bytes are; the hash only
+//! finds them.
+
+mod decode;
+mod encode;
+mod generator;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+pub use decode::{Argument, Arguments};
+pub use encode::{KeyArgument, KeyError, KeyWriter};
+pub use generator::{FarKey, KeyGenerator, ReadableKeys, Sha1Keys};
+
+/// A key that somebody else keeps: what look-ups take.
+#[derive(Clone, Copy)]
+pub struct KeyRef<'a> {
+    hash: u64,
+    bytes: &'a [u8],
+}
+
+impl<'a> KeyRef<'a> {
+    /// The hash of the canonical bytes, seeded anew in each process: never store or send it.
+    #[inline]
+    pub fn hash(self) -> u64 {
+        self.hash
+    }
+
+    /// The canonical bytes: the length of the namespace (four bytes, little-endian), the namespace, the arguments.
+    #[inline]
+    pub fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The namespace.
+    pub fn namespace(self) -> &'a str {
+        let (namespace, _) = encode::split(self.bytes);
+        namespace
+    }
+
+    /// The arguments, which can be walked and rendered as text.
+    pub fn arguments(self) -> Arguments<'a> {
+        let (_, arguments) = encode::split(self.bytes);
+        Arguments::new(arguments)
+    }
+
+    /// A copy on the heap.
+    pub fn to_key(self) -> Key {
+        Key { hash: self.hash, bytes: Arc::from(self.bytes) }
+    }
+}
+
+impl PartialEq for KeyRef<'_> {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.bytes == other.bytes
+    }
+}
+
+impl Eq for KeyRef<'_> {}
+
+impl fmt::Debug for KeyRef<'_> {
+    /// The namespace and the hash: argument values are told to nobody.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{:016x}", self.namespace(), self.hash)
+    }
+}
+
+/// A key on the heap, shared by its clones.
+#[derive(Clone)]
+pub struct Key {
+    hash: u64,
+    bytes: Arc<[u8]>,
+}
+
+impl Key {
+    /// The key by reference.
+    #[inline]
+    pub fn as_ref(&self) -> KeyRef<'_> {
+        KeyRef { hash: self.hash, bytes: &self.bytes }
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_ref() == other.as_ref()
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_ref().fmt(f)
+    }
+}

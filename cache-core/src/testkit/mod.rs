@@ -1,0 +1,1 @@
+//! For tests: backend suites for authors, a simulated far tier, fault injection.

@@ -1,0 +1,1 @@
+//! One runnable program per story: see the examples beside this crate.
