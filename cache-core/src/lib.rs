@@ -6,6 +6,8 @@ pub mod error;
 
 pub mod clock;
 
+mod sync;
+
 pub mod key;
 
 pub mod generation;
@@ -16,7 +18,15 @@ pub mod freshness;
 
 pub mod backend;
 
+pub mod outcome;
+
+pub mod observe;
+
 pub mod record;
+
+pub mod board;
+
+pub mod plan;
 
 #[cfg(feature = "testkit")]
 pub mod testkit;

@@ -115,6 +115,13 @@ impl<V> Object<V> {
     }
 }
 
+impl<V> Object<V> {
+    /// The value, of an object that nobody else holds.
+    pub fn into_value(self) -> V {
+        self.value
+    }
+}
+
 impl<V: ?Sized> Object<V> {
     /// Whether a read that starts at `now` may be answered with this value and nothing else asked.
     #[inline]

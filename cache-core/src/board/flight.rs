@@ -1,0 +1,158 @@
+//! One running load, and how it ends for those who wait for it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use crate::backend::Object;
+use crate::clock::Tick;
+use crate::outcome::SharedFailure;
+use crate::sync::{Mutex, lock};
+
+/// Who runs a load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LedBy {
+    /// A thread that runs it to its end.
+    Thread,
+    /// A task, which needs a thread that polls it.
+    Task,
+}
+
+/// How a flight ended.
+#[derive(Clone)]
+pub enum Landing {
+    /// With a value, current at `proved`: who began to read later may not take it.
+    Value {
+        /// The value, of the type that the leader's function keeps.
+        value: Arc<Object>,
+        /// The instant at which it is known to have been current.
+        proved: Tick,
+    },
+    /// With a failure that everybody may have.
+    Failed(SharedFailure),
+    /// With a failure that only the leader has.
+    FailedAlone,
+    /// Without an end: the leader panicked or was dropped.
+    Abandoned,
+}
+
+impl fmt::Debug for Landing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Landing::Value { proved, .. } => write!(f, "Value {{ proved: {proved:?} }}"),
+            Landing::Failed(_) => f.write_str("Failed"),
+            Landing::FailedAlone => f.write_str("FailedAlone"),
+            Landing::Abandoned => f.write_str("Abandoned"),
+        }
+    }
+}
+
+/// One running load of one key in this process.
+pub struct Flight {
+    id: u64,
+    began: Tick,
+    led_by: LedBy,
+    /// The thread that last polled the load, by its number.
+    polled_on: AtomicU64,
+    state: Mutex<State>,
+}
+
+enum State {
+    Loading { waiting: BTreeMap<u64, Waker>, next: u64 },
+    Landed(Landing),
+}
+
+impl Flight {
+    pub(super) fn new(led_by: LedBy, began: Tick) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Flight {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            began,
+            led_by,
+            polled_on: AtomicU64::new(u64::MAX),
+            state: Mutex::new(State::Loading { waiting: BTreeMap::new(), next: 0 }),
+        }
+    }
+
+    /// The instant before the load began.
+    pub fn began(&self) -> Tick {
+        self.began
+    }
+
+    /// Waits for the end of the flight.
+    pub fn follow(self: &Arc<Self>) -> Follow {
+        Follow { flight: self.clone(), id: None }
+    }
+
+    /// How many wait for it now.
+    pub fn followers(&self) -> usize {
+        match &*lock(&self.state) {
+            State::Loading { waiting, .. } => waiting.len(),
+            State::Landed(_) => 0,
+        }
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) fn led_by(&self) -> LedBy {
+        self.led_by
+    }
+
+    pub(super) fn polled_on(&self) -> &AtomicU64 {
+        &self.polled_on
+    }
+
+    pub(super) fn land(&self, landing: Landing) {
+        let before = std::mem::replace(&mut *lock(&self.state), State::Landed(landing));
+        // Woken outside the lock, which they take at once.
+        if let State::Loading { waiting, .. } = before {
+            waiting.into_values().for_each(Waker::wake);
+        }
+    }
+}
+
+impl fmt::Debug for Flight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Flight {} of a {:?} since {:?}", self.id, self.led_by, self.began)
+    }
+}
+
+/// Resolves with the landing of a flight. It may be awaited by a task or polled by a parked thread.
+#[derive(Debug)]
+pub struct Follow {
+    flight: Arc<Flight>,
+    id: Option<u64>,
+}
+
+impl Future for Follow {
+    type Output = Landing;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Landing> {
+        let follow = &mut *self;
+        match &mut *lock(&follow.flight.state) {
+            State::Landed(landing) => Poll::Ready(landing.clone()),
+            State::Loading { waiting, next } => {
+                let id = *follow.id.get_or_insert_with(|| {
+                    *next += 1;
+                    *next
+                });
+                waiting.entry(id).or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Follow {
+    fn drop(&mut self) {
+        if let (Some(id), State::Loading { waiting, .. }) = (self.id, &mut *lock(&self.flight.state)) {
+            waiting.remove(&id);
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! Who loads, who follows, what is void: one short lock per key, and nothing under it that waits.
+//!
+//! | call | under the key's lock |
+//! |---|---|
+//! | [`Visit::join`] | a load in flight is followed, or else one is begun |
+//! | [`Lead::land`] | is the flight void? + near put + the flight leaves the board |
+//! | [`Visit::put`] | was the key voided since the mark? + near put |
+//! | [`Board::void`] | the flight is void + near drop |
+//!
+//! The last three make rule R5: void and drop are one step, check and put another, so nothing that was loaded before
+//! an invalidation stays near after it. The order of `land` is what makes one load of many calls: whoever takes the
+//! lead after it finds the value near.
+//!
+//! The board knows no backend, no clock and no executor; waiting is the [driver's](crate::drive).
+
+mod flight;
+mod loading;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use crate::backend::{Kept, Token};
+use crate::clock::Tick;
+use crate::generation::GenerationDigest;
+use crate::key::{Key, KeyRef};
+use crate::sync::{Mutex, MutexGuard, lock};
+
+pub use flight::{Flight, Follow, Landing, LedBy};
+pub use loading::{Relation, WaitsFor, is_loading, loading, relation};
+
+/// Locks that the keys are spread over.
+const SHARDS: usize = 64;
+/// Claims that a shard keeps for successors, at the most.
+const LEFT_PER_SHARD: usize = 256;
+
+/// The loads in flight of one region.
+pub struct Board {
+    shards: Box<[Mutex<Shard>]>,
+}
+
+#[derive(Default)]
+struct Shard {
+    slots: HashMap<Key, Slot, BuildHasherDefault<Prehashed>>,
+    /// How many slots have something `left`.
+    left: usize,
+}
+
+/// What the board knows of one key, for as long as anyone visits it or left something behind.
+#[derive(Default)]
+struct Slot {
+    visitors: usize,
+    voids: u64,
+    flight: Option<Arc<Flight>>,
+    left: Option<Left>,
+}
+
+/// What a load that ended without a value leaves to the next one in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// The claim that it had won and did not use, if any: a successor loads under it instead of waiting for its end.
+    pub fence: Option<Fence>,
+    /// Until then nobody loads who has a stale value to serve: the source has just failed.
+    pub rests_until: Tick,
+    /// Until when there is anything to it.
+    pub ends: Tick,
+}
+
+/// What a value must pass to be stored far (rule R3), read before its load began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fence {
+    /// What the slot showed.
+    pub token: Token,
+    /// What stood in it.
+    pub kept: Kept,
+    /// The digest of the owner's generations.
+    pub digest: GenerationDigest,
+    /// Whether the claim was won, so that it must be used or handed back.
+    pub won: bool,
+}
+
+/// How often a key had been voided at some instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark(u64);
+
+/// Whether a flight, or a mark, is as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The key was not invalidated in this process since.
+    Current,
+    /// It was.
+    Void,
+}
+
+/// What a visitor finds without taking part.
+#[derive(Debug, Clone)]
+pub enum Look {
+    /// A load is in flight.
+    Flight(Arc<Flight>),
+    /// None is, but the last one left something.
+    Left(Left),
+    /// Nothing.
+    Clear,
+}
+
+/// What a visitor becomes.
+#[derive(Debug)]
+pub enum Joined {
+    /// The one who loads.
+    Leads(Lead),
+    /// One who waits.
+    Follows(Arc<Flight>),
+}
+
+impl Board {
+    /// An empty board.
+    pub fn new() -> Self {
+        Board { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+
+    /// Announces a call that may load or store `key`. Until the visit ends, the key's voids are counted.
+    pub fn visit(self: &Arc<Self>, key: KeyRef<'_>) -> Visit {
+        let key = key.to_key();
+        self.shard(&key).slots.entry(key.clone()).or_default().visitors += 1;
+        Visit { board: self.clone(), key }
+    }
+
+    /// The key was invalidated: its flight and everything that visitors hold is void. `and` runs in the same step; it
+    /// drops the near copy.
+    pub fn void(&self, key: KeyRef<'_>, and: impl FnOnce()) {
+        // The key is copied only if somebody visits it: the map cannot be asked by reference.
+        let mut shard = self.shard_of(key.hash());
+        let key = key.to_key();
+        shard.change(&key, Slot::void);
+        and();
+    }
+
+    /// Everything in `namespace`, or on the whole board, was invalidated.
+    pub fn void_all(&self, namespace: Option<&str>) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let shard = &mut *shard;
+            for (key, slot) in &mut shard.slots {
+                if namespace.is_none_or(|namespace| key.as_ref().namespace() == namespace) {
+                    shard.left -= usize::from(slot.left.is_some());
+                    slot.void();
+                }
+            }
+            shard.slots.retain(|_, slot| !slot.is_empty());
+        }
+    }
+
+    /// Loads in flight, and visitors of all keys.
+    pub fn census(&self) -> (usize, usize) {
+        self.shards.iter().fold((0, 0), |(flights, visitors), shard| {
+            let shard = lock(shard);
+            let here = shard.slots.values().filter(|slot| slot.flight.is_some()).count();
+            (flights + here, visitors + shard.slots.values().map(|slot| slot.visitors).sum::<usize>())
+        })
+    }
+
+    fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
+        self.shard_of(key.as_ref().hash())
+    }
+
+    fn shard_of(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        // The high bits: the maps inside use the low ones.
+        lock(&self.shards[(hash >> 58) as usize % SHARDS])
+    }
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (flights, visitors) = self.census();
+        write!(f, "Board {{ flights: {flights}, visitors: {visitors} }}")
+    }
+}
+
+impl Shard {
+    /// Changes a slot that may be there, keeps count of what is left, and forgets the slot once it is empty.
+    fn change<T>(&mut self, key: &Key, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+        let slot = self.slots.get_mut(key)?;
+        let before = usize::from(slot.left.is_some());
+        let answer = change(slot);
+        self.left = self.left - before + usize::from(slot.left.is_some());
+        if slot.is_empty() {
+            self.slots.remove(key);
+        }
+        Some(answer)
+    }
+
+    /// Whether a slot more may keep something; what is over is forgotten first.
+    fn may_keep(&mut self, now: Tick) -> bool {
+        if self.left >= LEFT_PER_SHARD {
+            for slot in self.slots.values_mut() {
+                slot.left = slot.left.take_if(|left| now < left.ends);
+            }
+            self.slots.retain(|_, slot| !slot.is_empty());
+            self.left = self.slots.values().filter(|slot| slot.left.is_some()).count();
+        }
+        self.left < LEFT_PER_SHARD
+    }
+}
+
+impl Slot {
+    fn void(&mut self) {
+        self.voids += 1;
+        self.flight = None;
+        self.left = None;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.visitors == 0 && self.flight.is_none() && self.left.is_none()
+    }
+
+    fn is_led_by(&self, flight: &Arc<Flight>) -> bool {
+        self.flight.as_ref().is_some_and(|mine| Arc::ptr_eq(mine, flight))
+    }
+}
+
+/// A call's presence at one key.
+pub struct Visit {
+    board: Arc<Board>,
+    key: Key,
+}
+
+impl Visit {
+    /// The key.
+    pub fn key(&self) -> KeyRef<'_> {
+        self.key.as_ref()
+    }
+
+    /// The key, to keep.
+    pub fn owned_key(&self) -> Key {
+        self.key.clone()
+    }
+
+    /// How often the key was voided by now: taken before the request whose answer is to be [put](Visit::put).
+    pub fn mark(&self) -> Mark {
+        self.slot(|slot| Mark(slot.voids))
+    }
+
+    /// What is here, without taking part.
+    pub fn look(&self, now: Tick) -> Look {
+        self.slot(|slot| match (&slot.flight, slot.left) {
+            (Some(flight), _) => Look::Flight(flight.clone()),
+            (None, Some(left)) if now < left.ends => Look::Left(left),
+            _ => Look::Clear,
+        })
+    }
+
+    /// Follows the load in flight, or begins one.
+    pub fn join(&self, led_by: LedBy, now: Tick) -> Joined {
+        self.join_unless(|_| false, led_by, now)
+    }
+
+    /// As [`join`](Visit::join), but `flight`, which took too long, is no longer waited for: of all who say so one
+    /// leads anew, and the others follow it.
+    pub fn overtake(&self, flight: &Arc<Flight>, led_by: LedBy, now: Tick) -> Joined {
+        self.join_unless(|mine| Arc::ptr_eq(mine, flight), led_by, now)
+    }
+
+    fn join_unless(&self, gone: impl FnOnce(&Arc<Flight>) -> bool, led_by: LedBy, now: Tick) -> Joined {
+        let joined = self.slot(|slot| match slot.flight.take_if(|flight| !gone(flight)) {
+            Some(flight) => {
+                slot.flight = Some(flight.clone());
+                Err(flight)
+            }
+            None => {
+                let flight = Arc::new(Flight::new(led_by, now));
+                slot.flight = Some(flight.clone());
+                Ok((flight, Mark(slot.voids), slot.left.take()))
+            }
+        });
+        match joined {
+            Ok((flight, mark, left)) => {
+                let fence = left.filter(|left| now < left.ends).and_then(|left| left.fence);
+                // The visit of the lead is another one: it outlives the call's if the call is dropped first.
+                let visit = self.board.visit(self.key.as_ref());
+                Joined::Leads(Lead { visit, flight, mark, inherited: fence, leaves: None, landed: false })
+            }
+            Err(flight) => Joined::Follows(flight),
+        }
+    }
+
+    /// Runs `put`, which stores near what was read since `mark`, unless the key was voided meanwhile.
+    pub fn put(&self, mark: Mark, put: impl FnOnce()) -> Standing {
+        self.slot(|slot| {
+            if Mark(slot.voids) == mark {
+                put();
+                Standing::Current
+            } else {
+                Standing::Void
+            }
+        })
+    }
+
+    fn slot<T>(&self, change: impl FnOnce(&mut Slot) -> T) -> T {
+        let mut shard = self.board.shard(&self.key);
+        let shard = &mut *shard;
+        let slot = shard.slots.entry(self.key.clone()).or_default();
+        let before = usize::from(slot.left.is_some());
+        let answer = change(slot);
+        shard.left = shard.left - before + usize::from(slot.left.is_some());
+        answer
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.board.shard(&self.key).change(&self.key, |slot| slot.visitors -= 1);
+    }
+}
+
+impl fmt::Debug for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Visit({:?})", self.key)
+    }
+}
+
+/// The right to load one key in this process. Dropped without landing, it hands the work on.
+#[derive(Debug)]
+pub struct Lead {
+    visit: Visit,
+    flight: Arc<Flight>,
+    mark: Mark,
+    inherited: Option<Fence>,
+    leaves: Option<Left>,
+    landed: bool,
+}
+
+impl Lead {
+    /// The flight that is led.
+    pub fn flight(&self) -> &Arc<Flight> {
+        &self.flight
+    }
+
+    /// The claim that an earlier load of this process left, if it is not over.
+    pub fn inherited(&self) -> Option<Fence> {
+        self.inherited
+    }
+
+    /// What to leave to the next load, if this one ends without a value.
+    pub fn leave(&mut self, left: Option<Left>) {
+        self.leaves = left;
+    }
+
+    /// Ends the flight: `conclude` learns whether it is void, stores near what may be stored, and says what the
+    /// followers get.
+    pub fn land(mut self, now: Tick, conclude: impl FnOnce(Standing) -> Landing) {
+        self.end(now, conclude);
+    }
+
+    fn end(&mut self, now: Tick, conclude: impl FnOnce(Standing) -> Landing) {
+        self.landed = true;
+        let mut shard = self.visit.board.shard(&self.visit.key);
+        let leaves = self.leaves.take().filter(|_| shard.may_keep(now));
+        let landing = shard.change(&self.visit.key, |slot| {
+            let standing = if Mark(slot.voids) == self.mark { Standing::Current } else { Standing::Void };
+            let landing = conclude(standing);
+            if slot.is_led_by(&self.flight) {
+                slot.flight = None;
+                slot.left = leaves;
+            }
+            landing
+        });
+        drop(shard);
+        self.flight.land(landing.unwrap_or(Landing::Abandoned));
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        if !self.landed {
+            let now = self.flight.began();
+            self.end(now, |_| Landing::Abandoned);
+        }
+    }
+}
+
+/// Keys bring their hash with them.
+#[derive(Default)]
+struct Prehashed(u64);
+
+impl Hasher for Prehashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Keys write one `u64` and nothing else.
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+#[cfg(test)]
+mod tests;

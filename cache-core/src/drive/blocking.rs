@@ -1,0 +1,149 @@
+//! Performs a plan in the caller's thread.
+
+use std::sync::Arc;
+
+use super::call::Call;
+use super::exchange::{missing_face, one, unasked};
+use super::settle::Own;
+use super::wait;
+use crate::backend::BytesBackend;
+use crate::board::{self, LedBy};
+use crate::outcome::{Outcome, Sharing};
+use crate::plan::{Answer, Land, Load, Plan, Step, Verdict};
+use crate::wire::Wire;
+
+/// Answers the call, with `load(arguments)` if it must.
+pub(crate) fn drive<R, O, S, W, A>(mut call: Call<R, O, S, W>, arguments: A, load: impl FnOnce(A) -> R) -> R
+where
+    O: Outcome<R>,
+    O::Value: Clone + Send + Sync + 'static,
+    S: Sharing<O::Failure>,
+    W: Wire<O::Value>,
+{
+    let far = call.state.far.as_ref().and_then(|far| far.blocking.clone());
+    let (mut plan, first) = Plan::new(call.brief());
+    let shared = match seek(&mut call, &mut plan, first, far.as_ref()) {
+        Ok(result) => return result,
+        Err(shared) => shared,
+    };
+    let result = match call.before_load(shared) {
+        Some(flight) => board::loading(&flight, || load(arguments)),
+        None => load(arguments),
+    };
+    let (loaded, own) = call.loaded(result);
+    let step = plan.loaded(shared, loaded);
+    settle(&mut call, &mut plan, step, own, far.as_ref())
+}
+
+/// Up to the answer, or to the load.
+fn seek<R, O, S, W>(
+    call: &mut Call<R, O, S, W>,
+    plan: &mut Plan,
+    first: Step,
+    far: Option<&Arc<dyn BytesBackend>>,
+) -> Result<R, Load>
+where
+    O: Outcome<R>,
+    O::Value: Clone + Send + Sync + 'static,
+    S: Sharing<O::Failure>,
+    W: Wire<O::Value>,
+{
+    let mut step = first;
+    loop {
+        step = match step {
+            Step::Look => plan.looked(call.look()),
+            Step::Join(joining) => plan.joined(call.join(joining, LedBy::Thread)),
+            Step::LookAgain => plan.looked_again(call.look_again()),
+            Step::Read(recall) => {
+                call.prepare();
+                let seen = match (far, call.to_read(recall)) {
+                    (Some(far), Some(read)) => one(far.read(&read)),
+                    (None, _) => missing_face(),
+                    (_, None) => unasked(),
+                };
+                plan.read(call.seen(seen))
+            }
+            Step::Take(kept) => {
+                call.prepare();
+                let seen = match (far, call.to_take(kept)) {
+                    (Some(far), Some(take)) => one(far.take(&[take], call.scopes())),
+                    (None, _) => missing_face(),
+                    (_, None) => unasked(),
+                };
+                plan.read(call.seen(seen))
+            }
+            Step::Follow(patience) => {
+                let followed = match call.to_follow(LedBy::Thread) {
+                    Some((flight, _waits)) => {
+                        let landing = wait::follow(&call.state.clock, &flight, patience);
+                        call.followed(landing)
+                    }
+                    None => call.would_not_end(),
+                };
+                plan.followed(followed)
+            }
+            Step::Pause(pause) => {
+                let paused = wait::pause(&call.state.clock, pause);
+                plan.paused(call.paused(paused))
+            }
+            Step::HandBack => plan.settled(hand_back(call, far)),
+            Step::Land(Land::Found) => {
+                call.land_found();
+                plan.landed(Land::Found)
+            }
+            Step::Load(load) => return Err(load),
+            Step::Done(answer) => return call.found(answer).ok_or(Load::Alone),
+            Step::Fill | Step::Land(_) => return Err(Load::Alone),
+        };
+    }
+}
+
+/// From the load to the answer.
+fn settle<R, O, S, W>(
+    call: &mut Call<R, O, S, W>,
+    plan: &mut Plan,
+    first: Step,
+    own: Own<R, O>,
+    far: Option<&Arc<dyn BytesBackend>>,
+) -> R
+where
+    O: Outcome<R>,
+    O::Value: Clone + Send + Sync + 'static,
+    S: Sharing<O::Failure>,
+    W: Wire<O::Value>,
+{
+    let (mut step, mut own) = (first, own);
+    loop {
+        step = match step {
+            Step::Fill => {
+                let filled = match (far, call.to_fill(&own)) {
+                    (Some(far), Some(fill)) => Some(one(far.fill(&[fill.as_fill()], call.scopes()))),
+                    _ => None,
+                };
+                plan.settled(call.filled(filled))
+            }
+            Step::HandBack => plan.settled(hand_back(call, far)),
+            Step::Land(land) => {
+                own = call.land(land, own);
+                plan.landed(land)
+            }
+            Step::Done(answer) => return call.finish(answer, own),
+            _ => return call.finish(Answer::Loaded, own),
+        };
+    }
+}
+
+fn hand_back<R, O, S, W>(call: &mut Call<R, O, S, W>, far: Option<&Arc<dyn BytesBackend>>) -> Verdict
+where
+    O: Outcome<R>,
+    O::Value: Clone + Send + Sync + 'static,
+    S: Sharing<O::Failure>,
+    W: Wire<O::Value>,
+{
+    let returned = match (far, call.to_hand_back()) {
+        (Some(far), Some(claim)) => one(far.hand_back(&[claim], call.scopes())),
+        (None, _) => missing_face(),
+        (_, None) => unasked(),
+    };
+    call.handed_back(returned)
+}

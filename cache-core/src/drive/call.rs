@@ -1,0 +1,403 @@
+//! A call on its way: everything but waiting that the two drivers do, so that they share it.
+//!
+//! Each method performs one [`Step`](crate::plan::Step) of the plan, or the part of it before or after the wait, and
+//! tells what came of it. [`exchange`](super::exchange) has those that speak with the far tier, and
+//! [`settle`](super::settle) those after the load.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::wait::NoTimer;
+use crate::backend::{Object, Token};
+use crate::board::{self, Fence, Flight, Landing, Lead, Left, LedBy, Look, Mark, Relation, Visit, WaitsFor};
+use crate::clock::Tick;
+use crate::freshness::Freshness;
+use crate::generation::GenerationDigest;
+use crate::key::{FarKey, KeyRef};
+use crate::observe::Count;
+use crate::outcome::{Outcome, Sharing};
+use crate::plan::{Answer, Brief, Demand, Followed, Joined, Joining, Load, Looked, Serving, Tiers};
+use crate::policy::Policy;
+use crate::state::{NamespaceState, RegionState};
+use crate::terms::{Ask, Terms};
+use crate::wire::Wire;
+
+/// One call that the near tier did not answer.
+pub(crate) struct Call<R, O: Outcome<R>, S, W> {
+    pub(super) state: Arc<RegionState>,
+    pub(super) namespace: Arc<NamespaceState>,
+    pub(super) terms: Terms<R, O, S, W>,
+    pub(super) policy: Policy,
+    /// The function's version, part of each record.
+    pub(super) version: u16,
+    pub(super) tiers: Tiers,
+    pub(super) demand: Demand,
+    /// When the call began.
+    pub(super) started: Tick,
+    pub(super) visit: Visit,
+    /// The key's voids, and the namespace's generation, before the read or the load whose value may be put near.
+    pub(super) mark: Mark,
+    pub(super) born_in: u64,
+    /// The near value in hand: a stale one, or one that was found at the second look.
+    pub(super) near: Option<Arc<Object>>,
+    near_stale: Option<Serving>,
+    /// The far value in hand, and how it may be served if it is stale.
+    pub(super) far: Option<(Held<O::Value>, Option<Serving>)>,
+    /// The instant at which the value in hand was proved.
+    pub(super) proved: Tick,
+    pub(super) far_key: Option<FarKey>,
+    pub(super) fence: Option<Fence>,
+    /// The digest of the generations that the load began under.
+    pub(super) digest: GenerationDigest,
+    /// What the verdict was given with.
+    pub(super) settled: Option<Settled>,
+    pub(super) lead: Option<Lead>,
+    flight: Option<Arc<Flight>>,
+    landing: Option<Landing>,
+    /// Why the call finds nothing to serve.
+    pub(super) reason: &'static str,
+    /// How long the loaded value is kept.
+    pub(super) ttl: Option<std::time::Duration>,
+}
+
+/// A value that the caller will get, and that others may hold too.
+pub(crate) enum Held<V> {
+    /// The caller's alone.
+    Own(V),
+    /// Shared with the near tier or with followers.
+    Shared(Arc<Object<V>>),
+}
+
+impl<V> Held<V> {
+    /// The value, by reference.
+    pub(crate) fn value(&self) -> &V {
+        match self {
+            Held::Own(value) => value,
+            Held::Shared(object) => object.value(),
+        }
+    }
+}
+
+impl<V: Clone> Held<V> {
+    /// The value, cloned only if somebody else still holds it.
+    pub(crate) fn into_value(self) -> V {
+        match self {
+            Held::Own(value) => value,
+            Held::Shared(object) => match Arc::try_unwrap(object) {
+                Ok(object) => object.into_value(),
+                Err(object) => object.value().clone(),
+            },
+        }
+    }
+}
+
+/// What a held verdict was given with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settled {
+    pub(super) proved: Tick,
+    pub(super) token: Option<Token>,
+}
+
+impl<R, O, S, W> Call<R, O, S, W>
+where
+    O: Outcome<R>,
+    O::Value: Clone + Send + Sync + 'static,
+    S: Sharing<O::Failure>,
+    W: Wire<O::Value>,
+{
+    /// Begins the call. `tiers` are the region's, which has at least one.
+    pub(crate) fn begin(
+        state: Arc<RegionState>,
+        namespace: Arc<NamespaceState>,
+        tiers: Tiers,
+        key: KeyRef<'_>,
+        terms: Terms<R, O, S, W>,
+        policy: Policy,
+        version: u16,
+    ) -> Self {
+        let demand = match terms.ask {
+            Ask::Anew => Demand::Anew,
+            _ if board::is_loading() => Demand::Fresh,
+            _ => Demand::Policy,
+        };
+        let visit = state.board.visit(key);
+        let mut call = Call {
+            policy: Policy { max_staleness: if demand == Demand::Policy { policy.max_staleness } else { Default::default() }, ..policy },
+            version,
+            tiers,
+            demand,
+            started: state.clock.now(),
+            mark: visit.mark(),
+            born_in: namespace.generation.current(),
+            visit,
+            near: None,
+            near_stale: None,
+            far: None,
+            proved: Tick::ZERO,
+            far_key: None,
+            fence: None,
+            digest: GenerationDigest::default(),
+            settled: None,
+            lead: None,
+            flight: None,
+            landing: None,
+            reason: "absent",
+            ttl: None,
+            state,
+            namespace,
+            terms,
+        };
+        call.see_near();
+        call
+    }
+
+    /// What the plan must know.
+    pub(super) fn brief(&self) -> Brief {
+        Brief {
+            started: self.started,
+            demand: self.demand,
+            tiers: self.tiers,
+            near_stale: self.near_stale,
+            max_staleness: self.policy.max_staleness,
+            patience: self.policy.patience,
+        }
+    }
+
+    pub(super) fn look(&mut self) -> Looked {
+        let now = self.state.clock.now();
+        match self.visit.look(now) {
+            Look::Flight(flight) => {
+                self.flight = Some(flight);
+                Looked::Flight
+            }
+            Look::Left(left) => Looked::Left { claim: left.fence.is_some(), resting: now < left.rests_until },
+            Look::Clear => Looked::Clear,
+        }
+    }
+
+    pub(super) fn join(&mut self, joining: Joining, led_by: LedBy) -> Joined {
+        let now = self.state.clock.now();
+        let joined = match (joining, &self.flight) {
+            (Joining::Overtaking, Some(flight)) => self.visit.overtake(flight, led_by, now),
+            _ => self.visit.join(led_by, now),
+        };
+        match joined {
+            board::Joined::Leads(lead) => {
+                (self.mark, self.born_in) = (self.visit.mark(), self.namespace.generation.current());
+                // A claim of one's own is newer than what was left.
+                let inherited = lead.inherited().filter(|_| self.fence.is_none_or(|fence| !fence.won));
+                if inherited.is_some() {
+                    self.fence = inherited;
+                }
+                self.flight = Some(lead.flight().clone());
+                self.lead = Some(lead);
+                Joined::Leads { inherited: inherited.map(|fence| fence.kept) }
+            }
+            board::Joined::Follows(flight) => {
+                self.flight = Some(flight);
+                Joined::Follows
+            }
+        }
+    }
+
+    pub(super) fn look_again(&mut self) -> bool {
+        let Some(near) = &self.state.near else { return false };
+        let (now, mut found) = (self.state.clock.now(), None);
+        near.visit(self.visit.key(), &mut |object| {
+            let proved = self.proof_ends(object.proved()) > self.started;
+            let fresh = object.stamp().deadlines.judge(now) == Freshness::Fresh;
+            if fresh && proved && object.is_current() && object.value().is::<O::Value>() {
+                found = Some(object.clone());
+            }
+        });
+        let is_found = found.is_some();
+        if is_found {
+            self.near = found;
+        }
+        is_found
+    }
+
+    /// The flight that is to be waited for, if waiting for it can end; and the mark that others see meanwhile.
+    pub(super) fn to_follow(&mut self, face: LedBy) -> Option<(Arc<Flight>, WaitsFor)> {
+        let flight = self.flight.clone()?;
+        match relation(&flight, face) {
+            Relation::Other(waits) => {
+                self.namespace.counters.add(Count::Wait);
+                Some((flight, waits))
+            }
+            Relation::WouldNotEnd => None,
+        }
+    }
+
+    /// The flight ended with this landing, or did not end in time, or could not be waited for.
+    pub(super) fn followed(&mut self, landing: Result<Option<Landing>, NoTimer>) -> Followed {
+        let began = self.flight.as_ref().map_or(Tick::ZERO, |flight| flight.began());
+        let landing = match landing {
+            Ok(Some(landing)) => landing,
+            Ok(None) => {
+                self.observe(Count::PatienceSpent);
+                return Followed::PatienceSpent;
+            }
+            Err(NoTimer) => {
+                self.no_timer();
+                return Followed::Unusable;
+            }
+        };
+        let followed = match &landing {
+            Landing::Value { value, .. } if !value.value().is::<O::Value>() => {
+                self.other_type();
+                Followed::Unusable
+            }
+            Landing::Value { proved, .. } => Followed::Value { began, proved: *proved },
+            Landing::Failed(_) => Followed::Failed { began },
+            Landing::FailedAlone => Followed::FailedAlone,
+            Landing::Abandoned => Followed::Abandoned,
+        };
+        self.landing = Some(landing);
+        followed
+    }
+
+    /// A load is about to run. The flight that it belongs to, if it is anybody else's concern.
+    pub(super) fn before_load(&mut self, load: Load) -> Option<Arc<Flight>> {
+        self.namespace.counters.miss(self.reason);
+        if load == Load::Alone {
+            self.observe(Count::Alone);
+            return None;
+        }
+        self.observe(Count::Load);
+        let lead = self.lead.as_mut()?;
+        // If the load is dropped or panics, whoever comes next loads under its claim.
+        self.digest = self.fence.map_or(self.digest, |fence| fence.digest);
+        let fence = self.fence.filter(|fence| fence.won);
+        let ends = self.started.after(self.policy.lease);
+        lead.leave(fence.map(|_| Left { fence, rests_until: Tick::ZERO, ends }));
+        Some(lead.flight().clone())
+    }
+
+    /// The result of a call that ran nothing itself; `None` if it must, after all.
+    pub(super) fn found(&mut self, answer: Answer) -> Option<R> {
+        let value = match answer {
+            Answer::Near => self.near_value(Count::Shared),
+            Answer::NearStale => self.near_value(Count::StaleHit),
+            Answer::Far => self.far_value(Count::FarHit),
+            Answer::FarStale => self.far_value(Count::StaleHit),
+            Answer::Followed => match self.landing.take() {
+                Some(Landing::Value { value, .. }) => {
+                    self.observe(Count::Shared);
+                    value.value().downcast_ref().cloned()
+                }
+                _ => None,
+            },
+            Answer::FollowedFailure => {
+                let Some(Landing::Failed(shared)) = self.landing.take() else { return None };
+                self.observe(Count::Shared);
+                return self.terms.sharing.copy(&shared).map(O::fail);
+            }
+            Answer::Loaded | Answer::StaleOnError => None,
+        };
+        value.map(O::succeed)
+    }
+
+    /// The stale value in hand, for a load that failed.
+    pub(super) fn stale_value(&mut self) -> Option<O::Value> {
+        if self.far.is_some() { self.far_value(Count::StaleHit) } else { self.near_value(Count::StaleHit) }
+    }
+
+    /// How the stale value in hand may be served.
+    pub(super) fn stale_serving(&self) -> Option<Serving> {
+        self.far.as_ref().map_or(self.near_stale, |(_, serving)| *serving)
+    }
+
+    pub(super) fn observe(&self, what: Count) {
+        self.state.observe(&self.namespace, what, None);
+    }
+
+    /// When a proof from `proved` stops being good: never where the near tier is the only one.
+    pub(super) fn proof_ends(&self, proved: Tick) -> Tick {
+        if self.tiers == Tiers::Near { Tick::NEVER } else { proved.after(self.policy.max_staleness) }
+    }
+
+    /// The flight cannot end before this call does.
+    pub(super) fn would_not_end(&self) -> Followed {
+        Followed::Unusable
+    }
+
+    /// The call waited for a load of another process. Without a timer it waits no more.
+    pub(super) fn paused(&self, paused: Result<(), NoTimer>) -> Tick {
+        match paused {
+            Ok(()) => {
+                self.observe(Count::Pause);
+                self.state.clock.now()
+            }
+            Err(NoTimer) => {
+                self.no_timer();
+                Tick::NEVER
+            }
+        }
+    }
+
+    fn no_timer(&self) {
+        let advice = "misses that must wait run unshared; enter a tokio runtime that has its timer enabled";
+        self.state.complain("no_timer", "", format_args!("a cached async function runs where there is no timer: {advice}"));
+    }
+
+    /// Nobody else holds the value through this call any more.
+    pub(super) fn forget_flight(&mut self) {
+        (self.flight, self.landing) = (None, None);
+    }
+
+    pub(super) fn key(&self) -> KeyRef<'_> {
+        self.visit.key()
+    }
+
+    /// A value of another type stands under the key.
+    pub(super) fn other_type(&self) {
+        self.observe(Count::OtherType);
+        self.state.complain_of_types(&self.namespace);
+    }
+
+    fn near_value(&mut self, count: Count) -> Option<O::Value> {
+        let object = self.near.take()?;
+        self.observe(count);
+        object.value().downcast_ref().cloned()
+    }
+
+    fn far_value(&mut self, count: Count) -> Option<O::Value> {
+        let (held, _) = self.far.take()?;
+        self.observe(count);
+        Some(held.into_value())
+    }
+
+    /// Takes the near value in hand if it may be of use, and notes why it could not be served at once.
+    fn see_near(&mut self) {
+        let Some(near) = &self.state.near else { return };
+        let (mut reason, mut stale) = ("absent", None);
+        near.visit(self.visit.key(), &mut |object| {
+            let serving = match object.stamp().deadlines.judge(self.started) {
+                Freshness::Fresh => None,
+                Freshness::Stale => Some(Serving::WhileRevalidating),
+                Freshness::StaleIfError => Some(Serving::OnError),
+                Freshness::Dead => None,
+            };
+            // R1: stale is a matter of age; a stale value must be proved like a fresh one.
+            let proved = self.proof_ends(object.proved()) > self.started;
+            reason = match () {
+                () if !object.is_current() => "invalidated",
+                () if !(object.value() as &dyn Any).is::<O::Value>() => "other_type",
+                () if !proved => "unproved",
+                () => "expired",
+            };
+            if let Some(serving) = serving.filter(|_| reason == "expired") {
+                stale = Some((object.clone(), serving));
+            }
+        });
+        if reason == "other_type" {
+            self.other_type();
+        }
+        self.reason = if self.demand == Demand::Anew { "forced" } else { reason };
+        if let Some((object, serving)) = stale {
+            self.proved = object.proved();
+            (self.near, self.near_stale) = (Some(object), Some(serving));
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! What a call asks the far tier, and what it makes of the answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::call::{Call, Held, Settled};
+use super::settle::Own;
+use crate::backend::{
+    Claim, Fill, FillOutcome, Filled, HandBack, Kept, Lease, Object, Read, Recall, Returned, Seen, Stamp, Take, Token,
+};
+use crate::board::Fence;
+use crate::error::{Error, Kind, Result};
+use crate::freshness::Deadlines;
+use crate::generation::{GenerationDigest, Generations};
+use crate::key::FarKey;
+use crate::observe::Count;
+use crate::outcome::{Outcome, Sharing};
+use crate::plan::{Demand, Found, Reading, Serving, Tiers, Verdict};
+use crate::record::{Miss, WriteError};
+use crate::wire::{Expected, Making, ReadBack, Unwritable, Wire};
+
+/// memcached counts whole seconds and may count the present one already: what is left is at least this much less.
+const SECOND: Duration = Duration::from_secs(1);
+
+impl<R, O, S, W> Call<R, O, S, W>
+where
+    O: Outcome<R>,
+    O::Value: Clone + Send + Sync + 'static,
+    S: Sharing<O::Failure>,
+    W: Wire<O::Value>,
+{
+    /// Before a read or a take: what is put near from its answer must not be older than an invalidation that comes from
+    /// now on.
+    pub(super) fn prepare(&mut self) {
+        (self.mark, self.born_in) = (self.visit.mark(), self.namespace.generation.current());
+        if self.far_key.is_none() {
+            match self.state.far_key(self.key()) {
+                Ok(key) => self.far_key = Some(key),
+                Err(error) => {
+                    self.observe(Count::KeyError);
+                    self.state.complain("key", self.namespace.name(), format_args!("{error}"));
+                }
+            }
+        }
+    }
+
+    /// The read that is to be sent; `None` if the key has no far form.
+    pub(super) fn to_read(&self, recall: Recall) -> Option<Read<'_>> {
+        let lease = match self.demand {
+            // It loads under the fence of whatever is there, and takes no claim from anybody.
+            Demand::Anew => Lease::None,
+            Demand::Policy | Demand::Fresh => Lease::Claim(self.policy.lease),
+        };
+        let keys = self.far_key.as_ref().map(std::slice::from_ref)?;
+        Some(Read { keys, scopes: &self.namespace.scopes, lease, grace: self.policy.grace(), recall })
+    }
+
+    /// The claim that is to be taken on what was read; `None` if there is nothing to take it on.
+    pub(super) fn to_take(&self, kept: Kept) -> Option<Take<'_>> {
+        let (key, token) = (self.far_key.as_ref()?, self.fence?.token);
+        self.observe(Count::Takeover);
+        self.state.overdue.forget(&self.visit.owned_key(), token);
+        Some(Take { key, token, kept, lease: self.policy.lease })
+    }
+
+    /// The scopes whose generations come with each answer.
+    pub(super) fn scopes(&self) -> &[FarKey] {
+        &self.namespace.scopes
+    }
+
+    /// What the node answered to a read or a take.
+    pub(super) fn seen(&mut self, answer: Result<Seen>) -> Reading {
+        let seen = match answer {
+            Ok(seen) => seen,
+            Err(error) => {
+                self.far_failed(&error);
+                self.reason = "far_error";
+                self.fence = None;
+                return Reading::Failed;
+            }
+        };
+        let Some(far) = &self.state.far else { return Reading::Failed };
+        let digest = seen.generations.digest(far.epoch, &self.namespace.scopes);
+        let found = match &seen.record {
+            None => {
+                self.reason = "absent";
+                Found::Nothing
+            }
+            Some(record) => match W::read(record, far, &self.expected(digest)) {
+                Ok(value) => self.judge(value, &seen, digest),
+                Err(reason) => self.dead(reason, seen.remembered),
+            },
+        };
+        let kept = match found {
+            Found::Nothing => Kept::Stub,
+            Found::Dead | Found::Doubtful => Kept::Dead,
+            Found::Fresh | Found::Stale(_) | Found::HigherVersion => Kept::Stale,
+        };
+        self.fence = seen.token.map(|token| Fence { token, kept, digest, won: seen.claim == Claim::Won });
+        if found == Found::HigherVersion && seen.claim != Claim::Won {
+            self.fence = None;
+        }
+        let overdue = match (seen.claim, seen.token) {
+            (Claim::Elsewhere, Some(token)) if kept != Kept::Stub => {
+                let key = self.visit.owned_key();
+                self.state.overdue.is_overdue(&key, token, self.policy.lease, self.state.clock.now())
+            }
+            _ => false,
+        };
+        Reading::Seen { found, claim: seen.claim, fenced: seen.token.is_some(), overdue }
+    }
+
+    /// The hand-back that is to be sent. `None` if nothing is in hand.
+    pub(super) fn to_hand_back(&self) -> Option<HandBack<'_>> {
+        let fence = self.fence?;
+        self.far_key.as_ref().map(|key| HandBack { key, token: fence.token, kept: fence.kept })
+    }
+
+    /// What the node answered to a hand-back.
+    pub(super) fn handed_back(&mut self, answer: Result<Returned>) -> Verdict {
+        let fence = self.fence.take();
+        match answer {
+            Ok(Returned { held, generations, proved }) => {
+                let held = held && self.unchanged(fence, &generations);
+                if held {
+                    self.settled = Some(Settled { proved, token: None });
+                }
+                if held { Verdict::Held } else { Verdict::Lost }
+            }
+            Err(error) => {
+                self.far_failed(&error);
+                Verdict::Unknown
+            }
+        }
+    }
+
+    /// The loaded value as a record, to be sent under the fence in hand; `None` if it cannot be stored there.
+    pub(super) fn to_fill(&self, own: &Own<R, O>) -> Option<Outgoing> {
+        let (far, fence, Ok(held)) = (self.state.far.as_ref()?, self.fence?, own) else { return None };
+        if !self.namespace.is_readable() {
+            self.observe(Count::Unreadable);
+            return None;
+        }
+        let read_back = if self.namespace.reads_back() { ReadBack::Yes } else { ReadBack::No };
+        let making = Making { key: self.key(), version: self.version, digest: fence.digest, read_back };
+        let record = W::write(held.value(), far, &making).map_err(|error| self.unwritable(&error)).ok()?;
+        if let Some(limit) = far.size_limit().filter(|limit| record.len() > *limit) {
+            self.too_large(record.len(), limit);
+            return None;
+        }
+        let grace = self.policy.grace();
+        // Whole seconds, at least one (none would be for ever), and rounded up: the near deadline rounds down.
+        let keep = self.ttl.map(|ttl| ceil(ttl + grace).max(SECOND));
+        Some(Outgoing { key: self.far_key.clone()?, record, token: fence.token, keep, grace: ceil(grace) })
+    }
+
+    /// What the node answered to a fill, if one was sent.
+    pub(super) fn filled(&mut self, answer: Option<Result<Filled>>) -> Verdict {
+        let fence = self.fence;
+        let Some(answer) = answer else { return Verdict::Unsent };
+        match answer {
+            Ok(Filled { outcome: FillOutcome::Stored(token), generations, proved }) => {
+                self.fence = None;
+                self.observe(Count::Stored);
+                if !self.unchanged(fence, &generations) {
+                    return Verdict::Lost;
+                }
+                self.settled = Some(Settled { proved, token });
+                Verdict::Held
+            }
+            Ok(Filled { outcome: FillOutcome::Superseded, .. }) => {
+                self.fence = None;
+                self.observe(Count::Superseded);
+                Verdict::Lost
+            }
+            Ok(Filled { outcome: FillOutcome::TooLarge { limit }, .. }) => {
+                self.too_large(0, limit);
+                Verdict::Unsent
+            }
+            Err(error) => {
+                self.fence = None;
+                self.far_failed(&error);
+                Verdict::Unknown
+            }
+        }
+    }
+
+    /// A usable value was read: how fresh it is. A fresh one is also put near.
+    fn judge(&mut self, value: O::Value, seen: &Seen, digest: GenerationDigest) -> Found {
+        // R1, for the key and its scopes: remembered generations may be too old a proof.
+        if seen.proved < self.started.before(self.policy.max_staleness) {
+            return Found::Doubtful;
+        }
+        self.proved = seen.proved;
+        let fresh_for = seen.left.map(|left| left.checked_sub(seen.grace));
+        let is_fresh = !seen.marked_stale && fresh_for != Some(None);
+        if is_fresh && self.demand != Demand::Anew {
+            let held = self.put_read(value, seen, fresh_for.flatten(), digest);
+            self.far = Some((held, None));
+            return Found::Fresh;
+        }
+        let serving = if is_fresh { None } else { self.serving(seen) };
+        self.reason = match () {
+            () if is_fresh => "forced",
+            () if seen.marked_stale => "marked_stale",
+            () => "expired",
+        };
+        self.far = Some((Held::Own(value), serving));
+        if is_fresh { Found::Fresh } else { Found::Stale(serving) }
+    }
+
+    /// How a stale record may be served: by how long its `ttl` has been over, or because it was marked so.
+    fn serving(&self, seen: &Seen) -> Option<Serving> {
+        let overripe = seen.left.map_or(Duration::ZERO, |left| seen.grace.saturating_sub(left));
+        match () {
+            () if overripe.is_zero() => Some(Serving::WhileRevalidating),
+            () if overripe <= self.policy.stale_while_revalidate => Some(Serving::WhileRevalidating),
+            () if overripe <= self.policy.stale_if_error => Some(Serving::OnError),
+            () => None,
+        }
+    }
+
+    /// A copy near, unless the key was voided since the read was sent.
+    fn put_read(&self, value: O::Value, seen: &Seen, fresh_for: Option<Duration>, digest: GenerationDigest) -> Held<O::Value> {
+        // Dated from when the request was sent, and a second short, so that the near copy is never the longer-lived.
+        let fresh_for = match (seen.left, fresh_for) {
+            (None, _) => None,
+            (Some(_), fresh_for) => Some(fresh_for.unwrap_or_default().saturating_sub(SECOND)),
+        };
+        let worth = self.tiers == Tiers::NearOverFar && fresh_for != Some(Duration::ZERO);
+        let Some(weight) = worth.then(|| self.weigh(&value)).flatten() else { return Held::Own(value) };
+        let stamp = Stamp {
+            deadlines: Deadlines::starting(seen.proved, fresh_for, &self.policy),
+            proved: seen.proved,
+            proved_until: self.proof_ends(seen.proved),
+            token: seen.token,
+            generations: digest,
+        };
+        let object = Arc::new(Object::new(value, stamp, self.namespace.generation.clone(), self.born_in, weight));
+        let copy: Arc<Object> = object.clone();
+        self.visit.put(self.mark, || self.state.put_near(&self.namespace, self.key(), copy));
+        Held::Shared(object)
+    }
+
+    fn dead(&mut self, reason: Miss, remembered: bool) -> Found {
+        self.reason = reason.name();
+        match reason {
+            Miss::OtherGeneration if remembered => Found::Doubtful,
+            Miss::HigherVersion(_) => Found::HigherVersion,
+            Miss::OtherType => {
+                self.other_type();
+                Found::Dead
+            }
+            _ => Found::Dead,
+        }
+    }
+
+    /// R4: whether the generations after the request are those that the load began under.
+    fn unchanged(&self, fence: Option<Fence>, generations: &Generations) -> bool {
+        let digest = self.state.far.as_ref().map(|far| generations.digest(far.epoch, &self.namespace.scopes));
+        fence.is_some_and(|fence| Some(fence.digest) == digest)
+    }
+
+    fn expected(&self, digest: GenerationDigest) -> Expected<'_> {
+        Expected { key: self.key(), version: self.version, digest }
+    }
+
+    fn far_failed(&self, error: &Error) {
+        self.state.observe(&self.namespace, Count::FarError, Some(format_args!("{error}")));
+        self.state.complain("far_error", error.message(), format_args!("the far tier failed; calls load by themselves: {error:?}"));
+    }
+
+    fn unwritable(&self, error: &Unwritable) {
+        let (name, count) = match error {
+            Unwritable::Write(WriteError::TooLarge { .. }) => (self.namespace.name(), Count::TooLarge),
+            Unwritable::Write(_) | Unwritable::NearOnly => (self.namespace.name(), Count::Unreadable),
+            Unwritable::Misread(_) => {
+                self.namespace.found_unreadable();
+                (self.namespace.name(), Count::Unreadable)
+            }
+        };
+        self.state.observe(&self.namespace, count, Some(format_args!("{error}")));
+        self.state.complain("unwritable", name, format_args!("values of `{name}` are not stored far: {error}"));
+    }
+
+    fn too_large(&self, size: usize, limit: usize) {
+        let detail = format_args!("a record of {size} bytes is larger than the far tier takes ({limit} bytes)");
+        self.state.observe(&self.namespace, Count::TooLarge, Some(detail));
+        self.state.complain("too_large", self.namespace.name(), detail);
+    }
+}
+
+fn ceil(duration: Duration) -> Duration {
+    Duration::from_secs(duration.as_secs() + u64::from(duration.subsec_nanos() > 0))
+}
+
+/// A record on its way.
+pub(super) struct Outgoing {
+    key: FarKey,
+    record: Vec<u8>,
+    token: Token,
+    keep: Option<Duration>,
+    grace: Duration,
+}
+
+impl Outgoing {
+    pub(super) fn as_fill(&self) -> Fill<'_> {
+        Fill { key: &self.key, record: &self.record, token: self.token, keep: self.keep, grace: self.grace }
+    }
+}
+
+/// The one answer to a request for one key.
+pub(super) fn one<T>(answers: Vec<Result<T>>) -> Result<T> {
+    let none = || Err(Error::new(Kind::Backend, "the backend answered fewer keys than it was asked for"));
+    answers.into_iter().next().unwrap_or_else(none)
+}
+
+/// The answer of a face that the backend does not have.
+pub(super) fn missing_face<T>() -> Result<T> {
+    Err(Error::new(Kind::MissingFace, "the backend has no face for this kind of call"))
+}
+
+/// The answer to a request that could not be made.
+pub(super) fn unasked<T>() -> Result<T> {
+    Err(Error::new(Kind::Key, "there is nothing to ask the far tier for"))
+}
+
+
+

@@ -1,0 +1,540 @@
+//! The plan of one call for one key.
+
+use std::time::Duration;
+
+use crate::backend::{Claim, Kept, Recall};
+use crate::clock::Tick;
+
+/// What the plan must know of a call before it begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Brief {
+    /// When the call began: what was invalidated before may not be served.
+    pub started: Tick,
+    /// What the call makes of values that exist.
+    pub demand: Demand,
+    /// Which tiers there are.
+    pub tiers: Tiers,
+    /// Whether the near tier holds a stale value that is proved (R1), and how it may be served.
+    pub near_stale: Option<Serving>,
+    /// How long before `started` a proof may lie.
+    pub max_staleness: Duration,
+    /// How long to wait for somebody else's load.
+    pub patience: Duration,
+}
+
+/// What a call makes of values that exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// Whatever the policy allows.
+    Policy,
+    /// Fresh ones only, for the call is part of a load: what it returns becomes part of another value.
+    Fresh,
+    /// None: it loads anew, and shares no load that began before it.
+    Anew,
+}
+
+/// Which tiers a region has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tiers {
+    /// Objects of this process only.
+    Near,
+    /// Records elsewhere only.
+    Far,
+    /// Both: the near tier holds copies.
+    NearOverFar,
+}
+
+/// How a stale value may be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serving {
+    /// While somebody else reloads it.
+    WhileRevalidating,
+    /// Only if the reload fails.
+    OnError,
+}
+
+/// What a driver is asked to do next, and the method that takes its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// See on the board whether a load is in flight here: [`Plan::looked`].
+    Look,
+    /// Take part: [`Plan::joined`].
+    Join(Joining),
+    /// See whether the near tier has a fresh value by now: [`Plan::looked_again`].
+    LookAgain,
+    /// Read far, and claim the right to load: [`Plan::read`].
+    Read(Recall),
+    /// Claim the right to load what gives no claim by itself (R6): [`Plan::read`].
+    Take(Kept),
+    /// Wait for the flight, no longer than this: [`Plan::followed`].
+    Follow(Duration),
+    /// Wait about this long for a load elsewhere: [`Plan::paused`].
+    Pause(Duration),
+    /// Run the function: [`Plan::loaded`].
+    Load(Load),
+    /// Store far, fenced: [`Plan::settled`].
+    Fill,
+    /// Give back the claim: [`Plan::settled`].
+    HandBack,
+    /// Tell the followers, and store near what may be stored: [`Plan::landed`].
+    Land(Land),
+    /// The call is over.
+    Done(Answer),
+}
+
+/// How a call takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joining {
+    /// It follows a load in flight, or leads.
+    Normally,
+    /// It follows any flight but the one whose patience it has spent.
+    Overtaking,
+}
+
+/// Whose concern a load is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// The flight's.
+    Shared,
+    /// The caller's own: it is stored nowhere.
+    Alone,
+}
+
+/// How a flight ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Land {
+    /// With a fresh value that the near tier has by now.
+    Found,
+    /// With a value for the near tier alone: the board itself knows the verdict.
+    Local,
+    /// With a value that is stored far, the verdict being *held*.
+    Held,
+    /// With a value that was not stored far, though nobody invalidated since the load began.
+    HeldUnstored,
+    /// With a value of which it is not known whether somebody invalidated since the load began.
+    Unproved,
+    /// With a value that was invalidated meanwhile: the leader's alone.
+    Lost,
+    /// With a value that is not to be kept, as proved as this verdict makes it.
+    Discarded(Verdict),
+    /// With a failure, and a stale value that stands in for it.
+    StaleOnError,
+    /// With a failure.
+    Failed,
+}
+
+/// What the caller gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The near tier's value, found at the second look.
+    Near,
+    /// The near tier's stale value.
+    NearStale,
+    /// The far tier's value.
+    Far,
+    /// The far tier's stale value.
+    FarStale,
+    /// The flight's value.
+    Followed,
+    /// The flight's failure.
+    FollowedFailure,
+    /// The load's own result, whatever it is.
+    Loaded,
+    /// The stale value in hand, for the load failed.
+    StaleOnError,
+}
+
+/// What the board showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looked {
+    /// A load is in flight here.
+    Flight,
+    /// None is, but the last one left a claim, or rests after a failure.
+    Left {
+        /// Whether there is a claim to be inherited.
+        claim: bool,
+        /// Whether the source failed just now.
+        resting: bool,
+    },
+    /// Nothing.
+    Clear,
+}
+
+/// What a call became.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// The one who loads; under a claim on this, if an earlier load left one.
+    Leads {
+        /// What the inherited claim stands on.
+        inherited: Option<Kept>,
+    },
+    /// One who waits.
+    Follows,
+}
+
+/// What a far read, or a taken claim, showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// The node answered.
+    Seen {
+        /// What is there.
+        found: Found,
+        /// Who may load.
+        claim: Claim,
+        /// Whether the node gave a fence.
+        fenced: bool,
+        /// Whether the claim elsewhere has been out for longer than `lease`.
+        overdue: bool,
+    },
+    /// It did not.
+    Failed,
+}
+
+/// What stands in a far slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// A fresh, proved value.
+    Fresh,
+    /// A stale, proved value, and how it may be served.
+    Stale(Option<Serving>),
+    /// Nothing, or the mark of a claim.
+    Nothing,
+    /// A record that cannot be used.
+    Dead,
+    /// A record that remembered generations do not accept, or accept on too old a proof.
+    Doubtful,
+    /// A record of a higher version of the function, which is left alone.
+    HigherVersion,
+}
+
+/// How a flight that was followed ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Followed {
+    /// With a value that was loaded from `began` on and known to be current at `proved`.
+    Value {
+        /// The instant before the load began.
+        began: Tick,
+        /// The instant at which the value is known to have been current.
+        proved: Tick,
+    },
+    /// With a failure for everybody.
+    Failed {
+        /// The instant before the load began.
+        began: Tick,
+    },
+    /// With a failure that only its leader has.
+    FailedAlone,
+    /// Without an end.
+    Abandoned,
+    /// It did not, in the time.
+    PatienceSpent,
+    /// It cannot be waited for, or its value is of another type.
+    Unusable,
+}
+
+/// What a load gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loaded {
+    /// A value to keep.
+    Keep,
+    /// A value that is not to be kept.
+    Discard,
+    /// A failure; how the stale value in hand, if there is one, may be served.
+    Failed(Option<Serving>),
+}
+
+/// What a fenced request after a load says of the time since it began (R2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nobody invalidated.
+    Held,
+    /// Somebody did, or another value came first.
+    Lost,
+    /// The node did not say.
+    Unknown,
+    /// Nothing was sent: the value cannot be stored there.
+    Unsent,
+}
+
+/// A pause is a share of the time waited so far: what is loaded elsewhere is seen late by no more than that share.
+const PAUSES: Pauses = Pauses { shortest: Duration::from_millis(1), longest: Duration::from_millis(250), share: 4 };
+
+struct Pauses {
+    shortest: Duration,
+    longest: Duration,
+    share: u32,
+}
+
+/// Claims that are taken before a call waits instead.
+const TAKES: u8 = 2;
+
+/// The state of one call.
+#[derive(Debug)]
+pub struct Plan {
+    brief: Brief,
+    claim: Hold,
+    then: Then,
+    /// Whether the board said that the source has just failed.
+    resting: bool,
+    /// Whether a node's own generations have been asked for.
+    asked: bool,
+    takes: u8,
+    failures: u8,
+    spent: u8,
+    waiting_since: Option<Tick>,
+    waited: Duration,
+}
+
+/// What the call may write far with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// Nothing.
+    Nothing,
+    /// A fence, whose claim is nobody's or another's.
+    Fence,
+    /// A claim of its own.
+    Claim(Kept),
+}
+
+/// What comes after the step in hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Read,
+    Wait,
+    Join,
+    Follow,
+    Land(Land),
+    LandDiscarded,
+    LandUnstored,
+}
+
+impl Plan {
+    /// The plan of a call, and its first step.
+    pub fn new(brief: Brief) -> (Self, Step) {
+        let mut plan = Plan {
+            brief,
+            claim: Hold::Nothing,
+            then: Then::Read,
+            resting: false,
+            asked: false,
+            takes: 0,
+            failures: 0,
+            spent: 0,
+            waiting_since: None,
+            waited: Duration::ZERO,
+        };
+        let first = plan.restart();
+        (plan, first)
+    }
+
+    /// Answers [`Step::Look`].
+    pub fn looked(&mut self, looked: Looked) -> Step {
+        self.resting |= matches!(looked, Looked::Left { resting: true, .. });
+        let serves = self.may_serve(self.brief.near_stale);
+        match (looked, self.then) {
+            (Looked::Flight | Looked::Left { resting: true, .. }, _) if serves => Step::Done(Answer::NearStale),
+            (Looked::Flight, _) => self.follow(),
+            (Looked::Left { claim: true, .. }, _) if !self.resting => Step::Join(Joining::Normally),
+            (Looked::Left { claim: true, .. }, Then::Wait) => Step::Join(Joining::Normally),
+            (_, Then::Wait) => self.pause(),
+            _ if self.brief.tiers == Tiers::Near => Step::Join(Joining::Normally),
+            _ => Step::Read(Recall::Allowed),
+        }
+    }
+
+    /// Answers [`Step::Read`] and [`Step::Take`].
+    pub fn read(&mut self, reading: Reading) -> Step {
+        let Reading::Seen { found, claim, fenced, overdue } = reading else {
+            self.claim = Hold::Nothing;
+            return Step::Join(Joining::Normally);
+        };
+        let kept = match found {
+            Found::Fresh if self.brief.demand != Demand::Anew => return Step::Done(Answer::Far),
+            Found::Doubtful if !self.asked => {
+                self.asked = true;
+                return Step::Read(Recall::Never);
+            }
+            Found::HigherVersion => return self.leave_alone(claim),
+            Found::Fresh | Found::Stale(_) => Kept::Stale,
+            Found::Nothing => Kept::Stub,
+            Found::Dead | Found::Doubtful => Kept::Dead,
+        };
+        self.claim = match claim {
+            _ if !fenced => Hold::Nothing,
+            Claim::Won => Hold::Claim(kept),
+            Claim::Elsewhere | Claim::Nobody => Hold::Fence,
+        };
+        let takes = fenced && self.takes < TAKES;
+        match (claim, found) {
+            (Claim::Elsewhere, Found::Stale(serving)) if self.may_serve(serving) => Step::Done(Answer::FarStale),
+            (Claim::Elsewhere, _) if overdue && takes => self.take(kept),
+            (Claim::Elsewhere, _) => self.wait(),
+            (Claim::Nobody, Found::Dead | Found::Doubtful) if takes => self.take(kept),
+            (Claim::Won | Claim::Nobody, _) => Step::Join(Joining::Normally),
+        }
+    }
+
+    /// Answers [`Step::Join`].
+    pub fn joined(&mut self, joined: Joined) -> Step {
+        match (joined, self.claim) {
+            (Joined::Follows, Hold::Claim(_)) => self.hand_back(Then::Follow),
+            (Joined::Follows, _) => self.follow(),
+            (Joined::Leads { .. }, Hold::Claim(_)) => Step::Load(Load::Shared),
+            (Joined::Leads { inherited }, _) => {
+                if let Some(kept) = inherited {
+                    self.claim = Hold::Claim(kept);
+                }
+                let again = self.brief.tiers != Tiers::Far && self.brief.demand != Demand::Anew;
+                if again { Step::LookAgain } else { Step::Load(Load::Shared) }
+            }
+        }
+    }
+
+    /// Answers [`Step::LookAgain`]: whether a fresh value is near.
+    pub fn looked_again(&mut self, found: bool) -> Step {
+        match (found, self.claim) {
+            (false, _) => Step::Load(Load::Shared),
+            (true, Hold::Claim(_)) => self.hand_back(Then::Land(Land::Found)),
+            (true, _) => Step::Land(Land::Found),
+        }
+    }
+
+    /// Answers [`Step::Follow`].
+    pub fn followed(&mut self, followed: Followed) -> Step {
+        let Brief { started, demand, max_staleness, .. } = self.brief;
+        match followed {
+            // R1; and whoever loads anew shares no load that began before.
+            Followed::Value { began, proved } => {
+                let enough = if demand == Demand::Anew { began >= started } else { proved >= started.before(max_staleness) };
+                if enough { Step::Done(Answer::Followed) } else { self.restart() }
+            }
+            Followed::Failed { began } if demand == Demand::Anew && began < started => self.restart(),
+            Followed::Failed { .. } => Step::Done(Answer::FollowedFailure),
+            Followed::FailedAlone => {
+                self.failures += 1;
+                if self.failures > 1 { Step::Load(Load::Alone) } else { self.restart() }
+            }
+            Followed::Abandoned => self.restart(),
+            Followed::PatienceSpent => self.patience_spent(Joining::Overtaking),
+            Followed::Unusable => Step::Load(Load::Alone),
+        }
+    }
+
+    /// Answers [`Step::Pause`].
+    pub fn paused(&mut self, now: Tick) -> Step {
+        let since = *self.waiting_since.get_or_insert(now);
+        self.waited = now.since(since);
+        if self.waited < self.brief.patience {
+            return Step::Read(Recall::Allowed);
+        }
+        (self.waiting_since, self.waited) = (None, Duration::ZERO);
+        self.patience_spent(Joining::Normally)
+    }
+
+    /// Answers [`Step::Load`].
+    pub fn loaded(&mut self, load: Load, loaded: Loaded) -> Step {
+        if load == Load::Alone {
+            return Step::Done(Answer::Loaded);
+        }
+        match (loaded, self.claim) {
+            (Loaded::Keep, Hold::Nothing) if self.brief.tiers == Tiers::Near => Step::Land(Land::Local),
+            // R3: no fence, not stored far.
+            (Loaded::Keep, Hold::Nothing) => Step::Land(Land::Unproved),
+            (Loaded::Keep, Hold::Fence | Hold::Claim(_)) => Step::Fill,
+            (Loaded::Discard, Hold::Claim(_)) => self.hand_back(Then::LandDiscarded),
+            (Loaded::Discard, _) => Step::Land(Land::Discarded(Verdict::Unknown)),
+            // The claim is kept while the source rests; see the board's `Left`.
+            (Loaded::Failed(Some(_)), _) if self.brief.demand == Demand::Policy => Step::Land(Land::StaleOnError),
+            (Loaded::Failed(_), Hold::Claim(_)) => self.hand_back(Then::Land(Land::Failed)),
+            (Loaded::Failed(_), _) => Step::Land(Land::Failed),
+        }
+    }
+
+    /// Answers [`Step::Fill`] and [`Step::HandBack`].
+    pub fn settled(&mut self, verdict: Verdict) -> Step {
+        let held = std::mem::replace(&mut self.claim, Hold::Nothing);
+        let then = std::mem::replace(&mut self.then, Then::Read);
+        match (then, verdict, held) {
+            // Only a fill is left unsent. It leaves the claim, if there is one, to be handed back.
+            (_, Verdict::Unsent, Hold::Claim(kept)) => {
+                self.claim = Hold::Claim(kept);
+                self.hand_back(Then::LandUnstored)
+            }
+            (_, Verdict::Unsent, _) => Step::Land(Land::Unproved),
+            (Then::Join, ..) => Step::Join(Joining::Normally),
+            (Then::Follow, ..) => self.follow(),
+            (Then::Land(land), ..) => Step::Land(land),
+            (Then::LandDiscarded, verdict, _) => Step::Land(Land::Discarded(verdict)),
+            (Then::LandUnstored, Verdict::Held, _) => Step::Land(Land::HeldUnstored),
+            (Then::Read | Then::Wait, Verdict::Held, _) => Step::Land(Land::Held),
+            (_, Verdict::Lost, _) => Step::Land(Land::Lost),
+            (_, Verdict::Unknown, _) => Step::Land(Land::Unproved),
+        }
+    }
+
+    /// Answers [`Step::Land`].
+    pub fn landed(&mut self, land: Land) -> Step {
+        Step::Done(match land {
+            Land::Found => Answer::Near,
+            Land::StaleOnError => Answer::StaleOnError,
+            _ => Answer::Loaded,
+        })
+    }
+
+    /// From the start, with nothing in hand: the next group.
+    fn restart(&mut self) -> Step {
+        self.claim = Hold::Nothing;
+        self.then = Then::Read;
+        Step::Look
+    }
+
+    fn follow(&mut self) -> Step {
+        Step::Follow(self.brief.patience)
+    }
+
+    fn take(&mut self, kept: Kept) -> Step {
+        self.takes += 1;
+        Step::Take(kept)
+    }
+
+    /// Somebody else loads: in this process, or in another one.
+    fn wait(&mut self) -> Step {
+        self.then = Then::Wait;
+        Step::Look
+    }
+
+    fn pause(&mut self) -> Step {
+        self.then = Then::Read;
+        let Pauses { shortest, longest, share } = PAUSES;
+        Step::Pause((self.waited / share).clamp(shortest, longest))
+    }
+
+    fn hand_back(&mut self, then: Then) -> Step {
+        self.then = then;
+        Step::HandBack
+    }
+
+    /// A record that a newer version of the function made: loaded for this process only, and not overwritten.
+    fn leave_alone(&mut self, claim: Claim) -> Step {
+        if claim == Claim::Won {
+            self.claim = Hold::Claim(Kept::Stale);
+            return self.hand_back(Then::Join);
+        }
+        self.claim = Hold::Nothing;
+        Step::Join(Joining::Normally)
+    }
+
+    fn patience_spent(&mut self, joining: Joining) -> Step {
+        self.spent += 1;
+        if self.spent > 1 { Step::Load(Load::Alone) } else { Step::Join(joining) }
+    }
+
+    fn may_serve(&self, serving: Option<Serving>) -> bool {
+        self.brief.demand == Demand::Policy
+            && match serving {
+                Some(Serving::WhileRevalidating) => true,
+                Some(Serving::OnError) => self.resting,
+                None => false,
+            }
+    }
+}

@@ -1,0 +1,334 @@
+//! The registry: which regions there are, who opens their backends, and by which clock they live.
+//!
+//! A program has one of its own ([`Registry::global`]), tests make as many as they like.
+
+mod isolation;
+mod scheme;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::clock::{Clock, ManualClock};
+use crate::config::{BackendUrl, Checked, On, Settings};
+use crate::drive;
+use crate::error::{Error, Kind, Result};
+use crate::observe::{Complaints, Observer, Stats};
+use crate::record::Codec;
+use crate::state::{Far, Gate, Parts, RegionState, Strictness};
+
+pub(crate) use isolation::{current, is_any};
+pub use isolation::{Isolated, isolated, isolated_async};
+pub use scheme::{OpenContext, Opened, Scheme};
+
+/// The regions of a program, or of a test. Clones share them.
+#[derive(Clone)]
+pub struct Registry {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Clock,
+    strictness: Strictness,
+    observer: Option<Arc<dyn Observer>>,
+    kind: RegistryKind,
+    schemes: RwLock<BTreeMap<String, Arc<dyn Scheme>>>,
+    regions: RwLock<HashMap<String, Configured>>,
+    complaints: Complaints,
+}
+
+/// Whether regions are what their settings say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RegistryKind {
+    /// They are.
+    AsConfigured,
+    /// They are in memory, also those that nobody configured.
+    InMemory,
+}
+
+struct Configured {
+    settings: Settings,
+    state: Arc<RegionState>,
+}
+
+/// How a registry is made.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct RegistryBuilder {
+    clock: Clock,
+    strictness: Strictness,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl RegistryBuilder {
+    /// The clock; the system's unless set.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// How misuse is answered; with warnings unless set.
+    pub fn strictness(mut self, strictness: Strictness) -> Self {
+        self.strictness = strictness;
+        self
+    }
+
+    /// Who is told what happens.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// A registry without regions or schemes.
+    pub fn build(self) -> Registry {
+        self.build_as(RegistryKind::AsConfigured)
+    }
+
+    fn build_as(self, kind: RegistryKind) -> Registry {
+        let RegistryBuilder { clock, strictness, observer } = self;
+        Registry {
+            shared: Arc::new(Shared {
+                clock,
+                strictness,
+                observer,
+                kind,
+                schemes: RwLock::default(),
+                regions: RwLock::default(),
+                complaints: Complaints::default(),
+            }),
+        }
+    }
+}
+
+impl Registry {
+    /// A registry with the system's clock, without regions or schemes.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// How a registry is made.
+    pub fn builder() -> RegistryBuilder {
+        RegistryBuilder::default()
+    }
+
+    /// The program's own registry, which regions declared with [`Region::named`](crate::region::Region::named) belong to.
+    pub fn global() -> &'static Registry {
+        static GLOBAL: std::sync::LazyLock<Registry> = std::sync::LazyLock::new(Registry::new);
+        &GLOBAL
+    }
+
+    /// A registry for tests: strict, by a clock that stands still until it is moved ([`Registry::clock`]), and with every
+    /// region in memory: whatever tiers the settings name, and also regions that nobody configured (for an hour).
+    ///
+    /// It has the scheme `memory`, which here never evicts. Another one may be registered in its place.
+    #[cfg(feature = "testkit")]
+    pub fn for_tests() -> Self {
+        let builder = Self::builder().clock(Clock::Manual(ManualClock::new())).strictness(Strictness::Strict);
+        let registry = builder.build_as(RegistryKind::InMemory);
+        let open = |_: &BackendUrl, _: &OpenContext| Ok(Opened::Near(Arc::new(crate::testkit::MapBackend::new()) as _));
+        registry.set_scheme("memory", Arc::new(open));
+        registry
+    }
+
+    /// Lets `scheme://..` be opened by `opener`.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Config`] if the scheme has an opener already.
+    pub fn register_scheme(&self, scheme: &str, opener: impl Scheme + 'static) -> Result<()> {
+        if self.schemes().iter().any(|known| known == scheme) {
+            return Err(Error::new(Kind::Config, format!("the scheme `{scheme}` is registered already")));
+        }
+        self.set_scheme(scheme, Arc::new(opener));
+        Ok(())
+    }
+
+    /// The schemes that can be opened.
+    pub fn schemes(&self) -> Vec<String> {
+        self.shared.schemes.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// Configures the region `name`. To say the same twice is to say it once.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Config`] if a setting is missing or not allowed, a scheme is not known, a backend refuses its URL, or the
+    /// region is configured already with other settings. It names region, key and value, and what is allowed.
+    pub fn configure(&self, name: &str, settings: Settings) -> Result<()> {
+        self.state_for(name, settings).map(|_| ())
+    }
+
+    /// The clock that all regions live by.
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// The statistics of every region, by name.
+    pub fn stats(&self) -> BTreeMap<String, Stats> {
+        self.states().into_iter().map(|state| (state.name.clone(), state.stats())).collect()
+    }
+
+    /// Closes every region, so that calls load through, and waits up to `timeout` for the loads in flight to end.
+    pub fn shutdown(&self, timeout: Duration) -> Shutdown {
+        let states = self.states();
+        states.iter().for_each(|state| state.set_gate(Gate::Paused));
+        let in_flight = || states.iter().map(|state| state.board.census().0).sum::<usize>();
+        let ends = self.shared.clock.now().after(timeout);
+        while in_flight() > 0 && self.shared.clock.now() < ends {
+            drive::pause(&self.shared.clock, SHUTDOWN_LOOKS.min(ends.since(self.shared.clock.now())));
+        }
+        Shutdown { loads_in_flight: in_flight() }
+    }
+
+    /// The state of the region `name`, if it is configured.
+    pub(crate) fn state(&self, name: &str) -> Option<Arc<RegionState>> {
+        let regions = self.shared.regions.read().unwrap_or_else(PoisonError::into_inner);
+        let state = regions.get(name).map(|configured| configured.state.clone());
+        drop(regions);
+        match self.shared.kind {
+            RegistryKind::AsConfigured => state,
+            RegistryKind::InMemory => state.or_else(|| self.state_for(name, Settings::new().ttl(TEST_TTL)).ok()),
+        }
+    }
+
+    pub(crate) fn strictness(&self) -> Strictness {
+        self.shared.strictness
+    }
+
+    /// Says that calls go straight through because nobody configured the region.
+    pub(crate) fn complain_unconfigured(&self, region: &str) {
+        if let Some(unsaid) = self.shared.complaints.due("unconfigured", region, self.shared.clock.now_or_just_after()) {
+            tracing::warn!(region, unsaid, "region `{region}` is not configured: its functions run uncached");
+        }
+    }
+
+    fn state_for(&self, name: &str, settings: Settings) -> Result<Arc<RegionState>> {
+        let settings = match self.shared.kind {
+            RegistryKind::AsConfigured => settings,
+            RegistryKind::InMemory => settings.in_memory(),
+        };
+        let mut regions = self.shared.regions.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = regions.get(name) {
+            if known.settings == settings {
+                return Ok(known.state.clone());
+            }
+            let differ = known.settings.difference(&settings);
+            let message = format!("the region is configured already, with other settings: {differ}");
+            return Err(Error::new(Kind::Config, message).with("region", name));
+        }
+        let state = Arc::new(self.open(name, settings.check(name)?)?);
+        regions.insert(name.to_owned(), Configured { settings, state: state.clone() });
+        Ok(state)
+    }
+
+    fn open(&self, name: &str, settings: Checked) -> Result<RegionState> {
+        let parts = Parts {
+            name: name.to_owned(),
+            policy: crate::policy::Policy::never_expiring(),
+            near: None,
+            far: None,
+            clock: self.shared.clock.clone(),
+            strictness: self.shared.strictness,
+            observer: self.shared.observer.clone(),
+            gate: Gate::Off,
+        };
+        let Checked::On(on) = settings else { return Ok(RegionState::new(parts)) };
+        let near = match &on.tier.near {
+            None => None,
+            Some(url) => match self.open_backend(name, "near", url)? {
+                Opened::Near(near) => Some(near),
+                Opened::Far { .. } => return Err(misplaced(name, "near", url, "far")),
+            },
+        };
+        let far = match &on.tier.far {
+            None => None,
+            Some(url) => match self.open_backend(name, "far", url)? {
+                Opened::Far { blocking, tasks } => Some(far(name, &on, blocking, tasks)?),
+                Opened::Near(_) => return Err(misplaced(name, "far", url, "near")),
+            },
+        };
+        Ok(RegionState::new(Parts { policy: on.policy, near, far, gate: Gate::Open, ..parts }))
+    }
+
+    fn open_backend(&self, region: &str, key: &'static str, url: &BackendUrl) -> Result<Opened> {
+        let schemes = self.shared.schemes.read().unwrap_or_else(PoisonError::into_inner);
+        let opener = schemes.get(url.scheme()).cloned();
+        let known: Vec<String> = schemes.keys().map(|scheme| format!("{scheme}://")).collect();
+        drop(schemes);
+        let of_region = |error: Error| error.with("key", key).with("value", url.to_string()).with("region", region);
+        match opener {
+            Some(opener) => opener.open(url, &OpenContext::new(region, self.shared.clock.clone())).map_err(of_region),
+            None => {
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                let message = format!("there is no backend `{}://`; known are {known}", url.scheme());
+                Err(of_region(Error::new(Kind::Config, message)))
+            }
+        }
+    }
+
+    fn set_scheme(&self, scheme: &str, opener: Arc<dyn Scheme>) {
+        self.shared.schemes.write().unwrap_or_else(PoisonError::into_inner).insert(scheme.to_owned(), opener);
+    }
+
+    fn states(&self) -> Vec<Arc<RegionState>> {
+        let regions = self.shared.regions.read().unwrap_or_else(PoisonError::into_inner);
+        regions.values().map(|configured| configured.state.clone()).collect()
+    }
+}
+
+/// How often a shutdown looks whether the loads in flight have ended.
+const SHUTDOWN_LOOKS: Duration = Duration::from_millis(5);
+/// The `ttl` of a region that nobody configured, in a registry for tests.
+const TEST_TTL: Duration = Duration::from_secs(3600);
+
+/// What a shutdown left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shutdown {
+    /// Loads that had not ended in time.
+    pub loads_in_flight: usize,
+}
+
+fn far(
+    name: &str,
+    on: &On,
+    blocking: Option<Arc<dyn crate::backend::BytesBackend>>,
+    tasks: Option<Arc<dyn crate::backend::AsyncBytesBackend>>,
+) -> Result<Far> {
+    let codec = on.codec.clone().or_else(Codec::default_codec);
+    let none = || {
+        let message = "a far tier needs a codec: build with the feature `bincode`, `postcard` or `json`, or set `codec`";
+        Error::new(Kind::Config, message).with("region", name)
+    };
+    Ok(Far {
+        blocking,
+        tasks,
+        generator: on.keys.clone(),
+        prefix: on.prefix.clone(),
+        epoch: on.epoch,
+        codec: codec.ok_or_else(none)?,
+        compression: on.compression,
+        max_value: on.max_value,
+    })
+}
+
+fn misplaced(region: &str, key: &'static str, url: &BackendUrl, other: &str) -> Error {
+    let message = format!("`{}://` is a {other} backend and cannot be the {key} tier", url.scheme());
+    Error::new(Kind::Config, message).with("key", key).with("value", url.to_string()).with("region", region)
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let regions = self.shared.regions.read().unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<&String> = regions.keys().collect();
+        names.sort();
+        f.debug_struct("Registry").field("clock", &self.shared.clock).field("regions", &names).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,261 @@
+//! One configured region: its tiers, its policy, its board, and what it has seen.
+//!
+//! Everything that a call needs is reached from here, and nothing here knows of the registry that made it.
+
+mod namespace;
+mod overdue;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::backend::{AsyncBytesBackend, BytesBackend, Object, ObjectBackend, Put};
+use crate::board::Board;
+use crate::clock::Clock;
+use crate::error::{Error, Kind};
+use crate::key::{FarKey, KeyGenerator, KeyPlace, KeyRef, Scope, scope_key};
+use crate::observe::{Complaints, Count, Event, Observer, Stats};
+use crate::plan::Tiers;
+use crate::policy::Policy;
+use crate::record::{Codec, Compression};
+
+pub use namespace::{NamespaceState, SiteShape, ValueType};
+pub(crate) use overdue::Overdue;
+
+/// Whether calls of a region use the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// They do.
+    Open,
+    /// They load through; invalidations still go out.
+    Paused,
+    /// They load through, and there is nothing to invalidate.
+    Off,
+}
+
+/// How strictly misuse is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strictness {
+    /// With a warning and a counter.
+    #[default]
+    Lenient,
+    /// With an error.
+    Strict,
+}
+
+/// A configured region.
+pub struct RegionState {
+    pub(crate) name: String,
+    pub(crate) policy: Policy,
+    pub(crate) near: Option<Arc<dyn ObjectBackend>>,
+    pub(crate) far: Option<Far>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) clock: Clock,
+    pub(crate) strictness: Strictness,
+    pub(crate) overdue: Overdue,
+    gate: AtomicU8,
+    observer: Option<Arc<dyn Observer>>,
+    complaints: Complaints,
+    namespaces: RwLock<HashMap<String, Arc<NamespaceState>>>,
+}
+
+/// The far tier of a region, and how its records are made.
+#[derive(Debug)]
+pub struct Far {
+    /// The face for blocking callers.
+    pub(crate) blocking: Option<Arc<dyn BytesBackend>>,
+    /// The face for tasks.
+    pub(crate) tasks: Option<Arc<dyn AsyncBytesBackend>>,
+    pub(crate) generator: Arc<dyn KeyGenerator>,
+    pub(crate) prefix: String,
+    /// The operator's epoch: part of every digest.
+    pub(crate) epoch: u32,
+    pub(crate) codec: Codec,
+    pub(crate) compression: Compression,
+    /// The largest decoded value, in bytes.
+    pub(crate) max_value: usize,
+}
+
+impl Far {
+    /// The largest record that the backend stores, where it is known.
+    pub(crate) fn size_limit(&self) -> Option<usize> {
+        let blocking = self.blocking.as_ref().and_then(|backend| backend.size_limit());
+        blocking.or_else(|| self.tasks.as_ref().and_then(|backend| backend.size_limit()))
+    }
+
+    fn place<'a>(&'a self, region: &'a str) -> KeyPlace<'a> {
+        KeyPlace { prefix: &self.prefix, region }
+    }
+}
+
+/// What a region is made of.
+pub(crate) struct Parts {
+    pub(crate) name: String,
+    pub(crate) policy: Policy,
+    pub(crate) near: Option<Arc<dyn ObjectBackend>>,
+    pub(crate) far: Option<Far>,
+    pub(crate) clock: Clock,
+    pub(crate) strictness: Strictness,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) gate: Gate,
+}
+
+impl RegionState {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { name, policy, near, far, clock, strictness, observer, gate } = parts;
+        RegionState {
+            name,
+            policy,
+            near,
+            far,
+            board: Arc::new(Board::new()),
+            clock,
+            strictness,
+            overdue: Overdue::default(),
+            gate: AtomicU8::new(gate as u8),
+            observer,
+            complaints: Complaints::default(),
+            namespaces: RwLock::default(),
+        }
+    }
+
+    /// Which tiers there are; `None` for a region that is off.
+    pub(crate) fn tiers(&self) -> Option<Tiers> {
+        match (&self.near, &self.far) {
+            (Some(_), None) => Some(Tiers::Near),
+            (None, Some(_)) => Some(Tiers::Far),
+            (Some(_), Some(_)) => Some(Tiers::NearOverFar),
+            (None, None) => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.gate.load(Ordering::Relaxed) == Gate::Open as u8
+    }
+
+    pub(crate) fn gate(&self) -> Gate {
+        match self.gate.load(Ordering::Relaxed) {
+            gate if gate == Gate::Open as u8 => Gate::Open,
+            gate if gate == Gate::Paused as u8 => Gate::Paused,
+            _ => Gate::Off,
+        }
+    }
+
+    /// Opens or closes the gate; a region that is off stays off.
+    pub(crate) fn set_gate(&self, gate: Gate) {
+        if self.gate() != Gate::Off {
+            self.gate.store(gate as u8, Ordering::Relaxed);
+        }
+    }
+
+    /// The namespace of this name, made at its first use.
+    pub(crate) fn namespace(&self, name: &str) -> Arc<NamespaceState> {
+        let known = self.namespaces.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        known.unwrap_or_else(|| {
+            let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
+            let new = || Arc::new(NamespaceState::new(name, self.scopes(name)));
+            namespaces.entry(name.to_owned()).or_insert_with(new).clone()
+        })
+    }
+
+    /// The namespace of this name, if it was ever used.
+    pub(crate) fn known_namespace(&self, name: &str) -> Option<Arc<NamespaceState>> {
+        self.namespaces.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(crate) fn all_namespaces(&self) -> Vec<Arc<NamespaceState>> {
+        self.namespaces.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Where the far tier keeps `key`.
+    pub(crate) fn far_key(&self, key: KeyRef<'_>) -> Result<FarKey, Error> {
+        match &self.far {
+            Some(far) => far.generator.far_key(far.place(&self.name), key),
+            None => Err(Error::new(Kind::Backend, "the region has no far tier").with("region", &*self.name)),
+        }
+    }
+
+    /// Where the far tier keeps the generation of the whole region.
+    pub(crate) fn region_scope(&self) -> Option<FarKey> {
+        self.far.as_ref().map(|far| scope_key(far.place(&self.name), Scope::Region))
+    }
+
+    /// The scopes of a namespace's entries: the region and the namespace. None without a far tier.
+    fn scopes(&self, namespace: &str) -> Vec<FarKey> {
+        let place = self.far.as_ref().map(|far| far.place(&self.name));
+        place.map_or_else(Vec::new, |place| vec![scope_key(place, Scope::Region), scope_key(place, Scope::Namespace(namespace))])
+    }
+
+    /// Stores `object` near, unless what is there was proved later. Call it under the key's lock on the board.
+    pub(crate) fn put_near(&self, namespace: &NamespaceState, key: KeyRef<'_>, object: Arc<Object>) {
+        let Some(near) = &self.near else { return };
+        let mut newer = false;
+        near.visit(key, &mut |there| newer = there.is_current() && there.proved() > object.proved());
+        if newer {
+            return;
+        }
+        let weight = object.weight();
+        if let Put::TooLarge { limit } = near.put(key, object, self.clock.now_or_just_after()) {
+            let detail = format_args!("a value of {weight} bytes is larger than the near tier admits ({limit} bytes)");
+            self.observe(namespace, Count::TooLarge, Some(detail));
+        }
+    }
+
+    pub(crate) fn drop_near(&self, key: KeyRef<'_>) {
+        if let Some(near) = &self.near {
+            near.remove(key);
+        }
+    }
+
+    /// Counts what happened, tells the observer, and logs it.
+    pub(crate) fn observe(&self, namespace: &NamespaceState, what: Count, detail: Option<fmt::Arguments<'_>>) {
+        namespace.counters.add(what);
+        self.tell(namespace.name(), what, detail);
+    }
+
+    /// Two functions keep values of different types in `namespace`.
+    pub(crate) fn complain_of_types(&self, namespace: &NamespaceState) {
+        let sites: Vec<String> =
+            namespace.sites().iter().map(|site| format!("`{}` keeps `{}`", site.function, site.value.name())).collect();
+        let (name, sites) = (namespace.name(), sites.join(", "));
+        let advice = "give each its own namespace, or raise `version` if the type has changed";
+        self.complain("type", name, format_args!("values of different types stand in namespace `{name}`: {sites}; {advice}"));
+    }
+
+    /// Warns of `cause` about `subject`, at most once a minute.
+    pub(crate) fn complain(&self, cause: &'static str, subject: &str, message: fmt::Arguments<'_>) {
+        if let Some(unsaid) = self.complaints.due(cause, subject, self.clock.now_or_just_after()) {
+            let region = &*self.name;
+            tracing::warn!(region, cause, unsaid, "{message}");
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = Stats { region: self.name.clone(), ..Stats::default() };
+        for namespace in self.all_namespaces() {
+            namespace.counters.add_to(&mut stats.total);
+            namespace.counters.add_to(stats.namespaces.entry(namespace.name().to_owned()).or_default());
+        }
+        stats.near = self.near.as_ref().map(|near| near.stats());
+        stats
+    }
+
+    fn tell(&self, namespace: &str, what: Count, detail: Option<fmt::Arguments<'_>>) {
+        let region = &*self.name;
+        match detail {
+            Some(detail) => tracing::debug!(region, namespace, what = what.name(), "{detail}"),
+            None => tracing::trace!(region, namespace, what = what.name()),
+        }
+        if let Some(observer) = &self.observer {
+            observer.observe(&Event { what, region, namespace, detail });
+        }
+    }
+}
+
+impl fmt::Debug for RegionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegionState").field("name", &self.name).field("gate", &self.gate()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,125 @@
+//! One namespace of a region: its generation, its counters, and which functions keep their results under it.
+
+use std::any::TypeId;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::generation::LocalGeneration;
+use crate::key::{FarKey, Shape};
+use crate::observe::{Counters, Counts};
+
+/// How many of a namespace's first values are read back before they are written far, and how rarely one is after that.
+const READ_BACK_FIRST: u32 = 16;
+const READ_BACK_EVERY: u32 = 1024;
+
+/// A namespace of one region.
+#[derive(Debug)]
+pub struct NamespaceState {
+    name: String,
+    /// Ends with each invalidation of the namespace or the region in this process.
+    pub(crate) generation: Arc<LocalGeneration>,
+    /// The far scopes of its entries, in the order of their generations: the region, the namespace.
+    pub(crate) scopes: Vec<FarKey>,
+    pub(crate) counters: Counters,
+    sites: Mutex<Vec<SiteShape>>,
+    /// Set once by the first call of each function, so that later ones need not look.
+    shape: OnceLock<Shape>,
+    writes: AtomicU32,
+    /// Whether a value came back from the codec as another one: from then on nothing is written far.
+    unreadable: AtomicBool,
+}
+
+/// What the first call of a cached function showed.
+#[derive(Debug, Clone)]
+pub struct SiteShape {
+    /// The function's path.
+    pub function: &'static str,
+    /// The number and kinds of the arguments in its key.
+    pub shape: Shape,
+    /// The type that it keeps.
+    pub value: ValueType,
+}
+
+/// A type, to be compared and to be named.
+#[derive(Debug, Clone, Copy)]
+pub struct ValueType {
+    id: TypeId,
+    name: &'static str,
+}
+
+impl ValueType {
+    /// The type `V`.
+    pub fn of<V: 'static>() -> Self {
+        ValueType { id: TypeId::of::<V>(), name: std::any::type_name::<V>() }
+    }
+
+    /// Its name, for people.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+impl PartialEq for ValueType {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl NamespaceState {
+    pub(super) fn new(name: &str, scopes: Vec<FarKey>) -> Self {
+        NamespaceState {
+            name: name.to_owned(),
+            generation: Arc::new(LocalGeneration::new()),
+            scopes,
+            counters: Counters::new(),
+            sites: Mutex::default(),
+            shape: OnceLock::new(),
+            writes: AtomicU32::new(0),
+            unreadable: AtomicBool::new(false),
+        }
+    }
+
+    /// The namespace's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Notes a function that keeps its results here, and returns one that keeps another type here, if there is one.
+    pub(crate) fn register(&self, site: SiteShape) -> Option<SiteShape> {
+        let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let clash = sites.iter().find(|known| known.value != site.value).cloned();
+        if !sites.iter().any(|known| known.function == site.function && known.value == site.value) {
+            let _ = self.shape.set(site.shape.clone());
+            sites.push(site);
+        }
+        clash
+    }
+
+    /// The functions that were called so far.
+    pub(crate) fn sites(&self) -> Vec<SiteShape> {
+        self.sites.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the value in hand is to be read back before it is written far: the first ones, then a sample. Debug
+    /// builds read back every one.
+    pub(crate) fn reads_back(&self) -> bool {
+        let write = self.writes.fetch_add(1, Ordering::Relaxed);
+        cfg!(debug_assertions) || write < READ_BACK_FIRST || write.is_multiple_of(READ_BACK_EVERY)
+    }
+
+    /// Whether the codec can be trusted with the namespace's values.
+    pub(crate) fn is_readable(&self) -> bool {
+        !self.unreadable.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn found_unreadable(&self) {
+        self.unreadable.store(true, Ordering::Relaxed);
+    }
+
+    /// What the namespace counted so far.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        self.counters.add_to(&mut counts);
+        counts
+    }
+}

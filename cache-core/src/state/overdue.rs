@@ -1,0 +1,72 @@
+//! Times the claims that were seen out elsewhere: one that nobody uses for longer than a lease has lost its owner.
+//!
+//! memcached does not time a claim on a stale value, so those who meet it do.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::backend::Token;
+use crate::clock::Tick;
+use crate::key::Key;
+
+/// Claims that are timed at once; past it, those that are over are forgotten, then all.
+const TIMED: usize = 4096;
+
+/// When each claim was first seen.
+#[derive(Debug, Default)]
+pub(crate) struct Overdue {
+    seen: Mutex<HashMap<(Key, Token), Tick>>,
+}
+
+impl Overdue {
+    /// Whether the claim under `token` has been out since before `now - lease`, as far as this process has seen.
+    pub(crate) fn is_overdue(&self, key: &Key, token: Token, lease: Duration, now: Tick) -> bool {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= TIMED {
+            // A claim that was overdue for a whole lease has been taken over by somebody, or its record has ended.
+            seen.retain(|_, first| now.since(*first) < 2 * lease);
+            if seen.len() >= TIMED {
+                seen.clear();
+            }
+        }
+        let first = *seen.entry((key.clone(), token)).or_insert(now);
+        now.since(first) >= lease
+    }
+
+    /// The claim was taken over, or its slot changed.
+    pub(crate) fn forget(&self, key: &Key, token: Token) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(&(key.clone(), token));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::KeyWriter;
+
+    #[test]
+    fn a_claim_is_overdue_once_it_was_out_for_a_lease() {
+        let lease = Duration::from_secs(30);
+        let overdue = Overdue::default();
+        let key = KeyWriter::key_of("ns", &1).expect("a number is a key");
+        let start = Tick::ZERO.after(lease);
+        assert!(!overdue.is_overdue(&key, Token(1), lease, start));
+        assert!(!overdue.is_overdue(&key, Token(1), lease, start.after(lease / 2)));
+        assert!(overdue.is_overdue(&key, Token(1), lease, start.after(lease)));
+        assert!(!overdue.is_overdue(&key, Token(2), lease, start.after(lease)), "another claim has its own time");
+        overdue.forget(&key, Token(1));
+        assert!(!overdue.is_overdue(&key, Token(1), lease, start.after(lease)), "a forgotten one begins anew");
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let lease = Duration::from_secs(30);
+        let overdue = Overdue::default();
+        let key = KeyWriter::key_of("ns", &1).expect("a number is a key");
+        for token in 0..3 * TIMED as u64 {
+            overdue.is_overdue(&key, Token(token), lease, Tick::ZERO);
+        }
+        assert!(overdue.seen.lock().expect("no panic").len() <= TIMED);
+    }
+}
