@@ -307,7 +307,8 @@ mod tests {
         let long = "n".repeat(10_000);
         let longer = "n".repeat(10_001);
         for generator in [&Sha1Keys as &dyn KeyGenerator, &ReadableKeys] {
-            let far = |namespace, argument| generator.far_key(USERS, key(namespace, argument).as_ref()).unwrap();
+            let far =
+                |namespace: &str, argument: &str| generator.far_key(USERS, key(namespace, argument).as_ref()).unwrap();
             assert_ne!(far("n", &long), far("n", &longer));
             assert_ne!(far(&long, ""), far(&longer, ""));
             assert_eq!(far(&long, &longer), far(&long, &longer));
