@@ -24,6 +24,7 @@ use serde::Serialize;
 use serde::ser::{self, Serializer};
 
 use super::{Key, KeyRef};
+use crate::error::{Error, Kind};
 
 pub(super) mod tag {
     pub(in crate::key) const END: u8 = 0x00;
@@ -83,6 +84,12 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
+impl From<KeyError> for Error {
+    fn from(error: KeyError) -> Self {
+        Error::new(Kind::Key, error.to_string())
+    }
+}
+
 impl ser::Error for KeyError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         KeyError::new(message)
@@ -113,7 +120,10 @@ impl KeyWriter {
     pub fn new(namespace: &str, arity: usize) -> Self {
         let mut key =
             KeyWriter { len: 0, inline: [0; INLINE], heap: Vec::new(), arguments_at: 0, arity, hash: 0, error: None };
-        key.extend(&(namespace.len() as u32).to_le_bytes());
+        match text_length(namespace.len()) {
+            Ok(length) => key.extend(&length),
+            Err(error) => key.fail(error),
+        }
         key.extend(namespace.as_bytes());
         key.arguments_at = key.written();
         if arity != 1 {
@@ -128,7 +138,7 @@ impl KeyWriter {
         argument.write(self);
     }
 
-    /// Ends the key, which can then be looked up.
+    /// Ends the key, which can then be looked up. Calling it again gives the same key.
     ///
     /// # Errors
     ///
@@ -137,6 +147,7 @@ impl KeyWriter {
     pub fn finish(&mut self) -> Result<KeyRef<'_>, &KeyError> {
         if self.arity != 1 {
             self.push(tag::END);
+            self.arity = 1;
         }
         if let Some(error) = &self.error {
             return Err(error);
@@ -165,12 +176,23 @@ impl KeyWriter {
             && arguments[0] == tag::LIST
             && skip(&arguments[1..]).is_some_and(|rest| rest == [tag::END]);
         if is_list_of_one {
-            let argument = arguments[1..arguments.len() - 1].to_vec();
-            self.truncate(at);
-            self.extend(&argument);
+            let bytes = self.bytes_mut();
+            let end = bytes.len() - 1;
+            bytes.copy_within(at + 1..end, at);
+            self.truncate(end - 1);
         }
     }
 
+    /// What `written` returned; an error is kept, so that a `Serialize` that ignores it still makes no key.
+    #[inline]
+    fn note(&mut self, written: Result<(), KeyError>) -> Result<(), KeyError> {
+        if let Err(error) = &written {
+            self.fail(error.clone());
+        }
+        written
+    }
+
+    #[cold]
     fn fail(&mut self, error: KeyError) {
         self.error.get_or_insert(error);
     }
@@ -257,6 +279,14 @@ impl KeyWriter {
     }
 }
 
+#[cfg(test)]
+impl KeyWriter {
+    /// Whether the key needed the heap.
+    pub(super) fn spilled(&self) -> bool {
+        self.heap.capacity() > 0
+    }
+}
+
 fn text_length(len: usize) -> Result<[u8; 4], KeyError> {
     match u32::try_from(len) {
         Ok(len) => Ok(len.to_le_bytes()),
@@ -283,29 +313,46 @@ pub(super) fn split(key: &[u8]) -> (&str, &[u8]) {
     }
 }
 
-/// What follows the first value of `bytes`; `None` if that is not canonical.
+/// What follows the first value of `bytes`; `None` if that is not canonical. It does not recurse: garbage may nest
+/// deeper than any stack.
 pub(super) fn skip(bytes: &[u8]) -> Option<&[u8]> {
-    let (&first, rest) = bytes.split_first()?;
-    match first {
-        tag::NONE | tag::FALSE | tag::TRUE => Some(rest),
-        tag::SOME => skip(rest),
-        tag::FLOAT => rest.get(8..),
-        tag::STRING | tag::UNIT_VARIANT => skip_text(rest),
-        tag::VARIANT => skip(skip_text(rest)?),
-        tag::LIST | tag::MAP => {
-            let mut rest = rest;
-            while *rest.first()? != tag::END {
-                rest = skip(rest)?;
+    let mut rest = bytes;
+    let mut open = 0_usize;
+    let mut owed = false;
+    loop {
+        let (&first, after) = rest.split_first()?;
+        rest = match first {
+            tag::SOME | tag::VARIANT => {
+                rest = if first == tag::SOME { after } else { skip_text(after)? };
+                owed = true;
+                continue;
             }
-            rest.get(1..)
+            tag::END if owed => return None,
+            tag::END => {
+                open = open.checked_sub(1)?;
+                after
+            }
+            tag::LIST | tag::MAP => {
+                open += 1;
+                after
+            }
+            tag::NONE | tag::FALSE | tag::TRUE => after,
+            tag::FLOAT => after.get(8..)?,
+            tag::STRING | tag::UNIT_VARIANT => skip_text(after)?,
+            _ => after.get(significant_bytes(first)?..)?,
+        };
+        owed = false;
+        if open == 0 {
+            return Some(rest);
         }
-        tag::POSITIVE.. => {
-            let base = if first < tag::NEGATIVE { tag::POSITIVE } else { tag::NEGATIVE };
-            let significant = first - base;
-            if significant > tag::WIDEST_INTEGER { None } else { rest.get(usize::from(significant)..) }
-        }
-        _ => None,
     }
+}
+
+/// How many bytes follow the tag of an integer; `None` if it is the tag of something else.
+pub(super) fn significant_bytes(tag: u8) -> Option<usize> {
+    let base = if tag < tag::NEGATIVE { tag::POSITIVE } else { tag::NEGATIVE };
+    let significant = tag.checked_sub(base)?;
+    (significant <= tag::WIDEST_INTEGER).then_some(usize::from(significant))
 }
 
 fn skip_text(bytes: &[u8]) -> Option<&[u8]> {
@@ -506,7 +553,8 @@ pub struct List<'a> {
 impl List<'_> {
     #[inline]
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), KeyError> {
-        value.serialize(&mut *self.key)
+        let written = value.serialize(&mut *self.key);
+        self.key.note(written)
     }
 
     #[inline]
@@ -548,19 +596,33 @@ pub struct SortedMap<'a> {
     pairs: Pairs,
 }
 
-/// Where each pair's key, value and end stand. Few pairs need no heap.
+/// Where each pair's key, value and end stand. The pairs of a key that fits on the stack need no heap.
 #[derive(Debug, Default)]
 struct Pairs {
-    few: [Pair; 8],
+    few: [Pair; FEW],
     len: usize,
     many: Vec<Pair>,
 }
 
+/// A field of a struct takes 7 bytes or more, so 128 bytes hold 18.
+const FEW: usize = 18;
+
+/// Offsets from the start of the map.
 #[derive(Debug, Default, Clone, Copy)]
 struct Pair {
-    key: usize,
-    value: usize,
-    end: usize,
+    key: u32,
+    value: u32,
+    end: u32,
+}
+
+impl Pair {
+    fn name<'b>(&self, map: &'b [u8]) -> &'b [u8] {
+        &map[self.key as usize..self.value as usize]
+    }
+
+    fn whole<'b>(&self, map: &'b [u8]) -> &'b [u8] {
+        &map[self.key as usize..self.end as usize]
+    }
 }
 
 impl Pairs {
@@ -583,17 +645,24 @@ impl Pairs {
 }
 
 impl SortedMap<'_> {
+    /// Where the next byte of the map will stand.
+    fn offset(&self) -> Result<u32, KeyError> {
+        u32::try_from(self.key.written() - self.start).map_err(|_| KeyError::new("a map of 4 GiB or more"))
+    }
+
     fn pair(&mut self, write_key: impl FnOnce(&mut KeyWriter) -> Result<(), KeyError>) -> Result<(), KeyError> {
-        let key = self.key.written();
-        write_key(self.key)?;
-        let value = self.key.written();
+        let key = self.offset()?;
+        let written = write_key(self.key);
+        self.key.note(written)?;
+        let value = self.offset()?;
         self.pairs.push(Pair { key, value, end: value });
         Ok(())
     }
 
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), KeyError> {
-        value.serialize(&mut *self.key)?;
-        let end = self.key.written();
+        let written = value.serialize(&mut *self.key);
+        self.key.note(written)?;
+        let end = self.offset()?;
         if let Some(pair) = self.pairs.as_mut_slice().last_mut() {
             pair.end = end;
         }
@@ -601,25 +670,24 @@ impl SortedMap<'_> {
     }
 
     fn finish(mut self) -> Result<(), KeyError> {
-        let bytes = self.key.bytes_mut();
+        let map = &mut self.key.bytes_mut()[self.start..];
         let pairs = self.pairs.as_mut_slice();
-        let name = |pair: &Pair| &bytes[pair.key..pair.value];
-        if !pairs.is_sorted_by(|a, b| name(a) <= name(b)) {
-            pairs.sort_by(|a, b| name(a).cmp(name(b)));
+        if !pairs.is_sorted_by(|a, b| a.name(map) <= b.name(map)) {
+            pairs.sort_by(|a, b| a.name(map).cmp(b.name(map)));
             let (mut few, mut many) = ([0; INLINE], Vec::new());
-            let unsorted = match few.get_mut(..bytes.len() - self.start) {
+            let unsorted = match few.get_mut(..map.len()) {
                 Some(room) => room,
                 None => {
-                    many.resize(bytes.len() - self.start, 0);
+                    many.resize(map.len(), 0);
                     &mut many[..]
                 }
             };
-            unsorted.copy_from_slice(&bytes[self.start..]);
-            let mut at = self.start;
+            unsorted.copy_from_slice(map);
+            let mut room = map;
             for pair in pairs {
-                let len = pair.end - pair.key;
-                bytes[at..at + len].copy_from_slice(&unsorted[pair.key - self.start..][..len]);
-                at += len;
+                let (here, behind) = room.split_at_mut(pair.whole(unsorted).len());
+                here.copy_from_slice(pair.whole(unsorted));
+                room = behind;
             }
         }
         self.key.push(tag::END);
@@ -632,15 +700,37 @@ impl ser::SerializeMap for SortedMap<'_> {
     type Error = KeyError;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), KeyError> {
+        self.expect(Turn::Key)?;
         self.pair(|writer| key.serialize(writer))
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), KeyError> {
+        self.expect(Turn::Value)?;
         self.value(value)
     }
 
-    fn end(self) -> Result<(), KeyError> {
+    fn end(mut self) -> Result<(), KeyError> {
+        self.expect(Turn::Key)?;
         self.finish()
+    }
+}
+
+/// What comes next in a map.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+enum Turn {
+    Key,
+    Value,
+}
+
+impl SortedMap<'_> {
+    /// Refuses a hand-written `Serialize` whose keys and values do not take turns: two such maps could be one key.
+    fn expect(&mut self, turn: Turn) -> Result<(), KeyError> {
+        let now = match self.pairs.as_mut_slice().last() {
+            Some(pair) if pair.end == pair.value => Turn::Value,
+            _ => Turn::Key,
+        };
+        let expected = if now == turn { Ok(()) } else { Err(KeyError::new("a map whose keys and values do not pair")) };
+        self.key.note(expected)
     }
 }
 

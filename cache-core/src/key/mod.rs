@@ -7,14 +7,18 @@
 mod decode;
 mod encode;
 mod generator;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-pub use decode::{Argument, Arguments};
+use xxhash_rust::xxh3::xxh3_64;
+
+pub use decode::{Argument, Arguments, Integer, Kind, Shape, Values};
 pub use encode::{KeyArgument, KeyError, KeyWriter};
-pub use generator::{FarKey, KeyGenerator, ReadableKeys, Sha1Keys};
+pub use generator::{FarKey, KeyGenerator, KeyPlace, ReadableKeys, Scope, Sha1Keys, scope_key};
 
 /// A key that somebody else keeps: what look-ups take.
 #[derive(Clone, Copy)]
@@ -48,6 +52,13 @@ impl<'a> KeyRef<'a> {
         Arguments::new(arguments)
     }
 
+    /// XXH3-64 of the canonical bytes: the same in every process, and independent of the SHA-1 in the far key.
+    ///
+    /// It stands in the check of each record, so that a record found under another key's name is not believed.
+    pub fn check(self) -> KeyCheck {
+        KeyCheck(xxh3_64(self.bytes))
+    }
+
     /// A copy on the heap.
     pub fn to_key(self) -> Key {
         Key { hash: self.hash, bytes: Arc::from(self.bytes) }
@@ -69,6 +80,10 @@ impl fmt::Debug for KeyRef<'_> {
         write!(f, "{}#{:016x}", self.namespace(), self.hash)
     }
 }
+
+/// What a record knows its key by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyCheck(pub u64);
 
 /// A key on the heap, shared by its clones.
 #[derive(Clone)]

@@ -1,0 +1,639 @@
+//! What is equal to what: the promises of `docs/keys.md`, one by one and over random values.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use serde::ser::{self, SerializeMap as _, SerializeTuple as _, SerializeTupleVariant as _};
+use serde::{Serialize, Serializer};
+
+use super::*;
+use crate::error;
+
+fn bytes_of<A: Serialize + ?Sized>(arguments: &A) -> Vec<u8> {
+    KeyWriter::key_of("n", arguments).unwrap().as_ref().arguments().bytes().to_vec()
+}
+
+macro_rules! same {
+    ($a:expr, $b:expr) => {
+        assert_eq!(bytes_of(&$a), bytes_of(&$b), "{} and {}", stringify!($a), stringify!($b))
+    };
+}
+
+macro_rules! differ {
+    ($a:expr, $b:expr) => {
+        assert_ne!(bytes_of(&$a), bytes_of(&$b), "{} and {}", stringify!($a), stringify!($b))
+    };
+}
+
+#[derive(Serialize)]
+struct Newtype<T>(T);
+
+#[derive(Serialize)]
+struct Unit;
+
+#[derive(Serialize)]
+struct Pair(u8, u8);
+
+#[test]
+fn what_a_literal_says_is_what_a_typed_call_says() {
+    same!(("bob", 0), (String::from("bob"), 0_u64));
+    same!(42, (42,));
+    same!(42_u8, 42_i128);
+    same!(-42_i8, -42_i128);
+    same!(&&"x", "x");
+    same!(Cow::from("x"), "x");
+    same!(Arc::<str>::from("x"), "x");
+    same!(Newtype("x"), "x");
+    same!('x', "x");
+    same!(1.5_f32, 1.5_f64);
+    same!(0.0, -0.0);
+    same!(f64::NAN, -f64::NAN);
+    same!((), Unit);
+    let mut none = KeyWriter::new("n", 0);
+    assert_eq!(none.finish().unwrap().arguments().bytes(), bytes_of(&()));
+}
+
+#[test]
+fn tuple_array_slice_and_list_are_one_kind() {
+    same!(((1, 2),), (1, 2));
+    same!((&[1, 2][..],), [1, 2]);
+    same!(vec![1, 2], (1, 2));
+    same!(Pair(1, 2), (1, 2));
+    same!(serde_bytes::Bytes::new(b"ab"), b"ab".to_vec());
+    same!(b"ab", b"ab".to_vec());
+}
+
+#[test]
+fn a_list_of_one_is_unwrapped_once_at_the_top() {
+    differ!([5], (vec![5],));
+    differ!((5,), ((5,),));
+    same!([5], 5);
+    same!(((5,),), (vec![5],));
+    differ!(((), ()), ());
+    differ!(((),), ([(); 2],));
+    let mut call = KeyWriter::new("n", 1);
+    call.arg(&vec![5]);
+    assert_eq!(call.finish().unwrap(), KeyWriter::key_of("n", &(vec![5],)).unwrap().as_ref());
+    // On the heap as well.
+    let long = "x".repeat(200);
+    same!((&long,), long);
+    differ!(((&long,),), long);
+}
+
+#[test]
+fn what_means_something_else_differs() {
+    differ!(Some("x"), "x");
+    differ!(None::<u8>, ());
+    differ!(Some(Some(1)), Some(1));
+    differ!(1, 1.0);
+    differ!(0.1_f32, 0.1_f64);
+    differ!(true, 1);
+    differ!(false, 0);
+    differ!(std::ffi::OsStr::new("x"), "x");
+    differ!(0_u8, "");
+    differ!(255_u8, -1_i8);
+    differ!(("a_b", "c"), ("a", "b_c"));
+    differ!(("ab", ""), ("a", "b"));
+    differ!(((1, 2), 3), (1, (2, 3)));
+    differ!("1", 1);
+}
+
+#[test]
+fn a_namespace_is_part_of_the_key() {
+    assert_ne!(KeyWriter::key_of("ab", "c").unwrap(), KeyWriter::key_of("a", "bc").unwrap());
+    assert_ne!(KeyWriter::key_of("a", "").unwrap(), KeyWriter::key_of("", "a").unwrap());
+    assert_eq!(KeyWriter::key_of("a\0é", "c").unwrap().as_ref().namespace(), "a\0é");
+}
+
+#[test]
+fn maps_are_sorted_whatever_order_they_came_in() {
+    for len in [0, 1, 2, 8, 9, 17, 18, 19, 40, 300] {
+        let sorted: BTreeMap<u32, String> = (0..len).map(|i| (i, format!("v{i}"))).collect();
+        let hashed: HashMap<u32, String> = sorted.clone().into_iter().collect();
+        same!(sorted, hashed);
+        let reversed = Backwards(sorted.iter().rev().collect());
+        same!(sorted, reversed);
+        assert_eq!(pairs_of(&bytes_of(&sorted)), len as usize);
+    }
+    // One map inside the other, both out of order, on the stack and on the heap.
+    for fill in ["", &"x".repeat(150)] {
+        let inner = |order: [u8; 3]| Backwards(order.map(|i| (i, fill)).into());
+        let a = Backwards(vec![(2, inner([1, 2, 3])), (1, inner([3, 1, 2]))]);
+        let b = Backwards(vec![(1, inner([2, 3, 1])), (2, inner([3, 2, 1]))]);
+        same!(a, b);
+    }
+}
+
+fn pairs_of(bytes: &[u8]) -> usize {
+    let Some(Argument::Map(pairs)) = Arguments::new(bytes).iter().next() else { panic!("not a map") };
+    pairs.count() / 2
+}
+
+/// A map in the order in which its pairs stand.
+struct Backwards<K, V>(Vec<(K, V)>);
+
+impl<K: Serialize, V: Serialize> Serialize for Backwards<K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+#[derive(Serialize)]
+struct Optional {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    b: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    a: Option<u8>,
+}
+
+#[derive(Serialize)]
+struct Hidden {
+    shown: u8,
+    #[serde(skip_serializing)]
+    #[allow(dead_code)]
+    hidden: u8,
+}
+
+#[derive(Serialize)]
+struct Flat {
+    z: u8,
+    #[serde(flatten)]
+    rest: Hidden,
+    a: u8,
+}
+
+#[test]
+fn structs_are_maps_of_their_fields() {
+    differ!(Optional { a: Some(1), b: None }, Optional { a: None, b: Some(1) });
+    same!(Optional { a: Some(1), b: Some(2) }, BTreeMap::from([("a", Some(1)), ("b", Some(2))]));
+    same!(Hidden { shown: 1, hidden: 2 }, Hidden { shown: 1, hidden: 3 });
+    let flat = Flat { z: 1, rest: Hidden { shown: 2, hidden: 0 }, a: 3 };
+    same!(flat, BTreeMap::from([("a", 3), ("shown", 2), ("z", 1)]));
+}
+
+#[derive(Serialize)]
+enum Sort {
+    Name,
+    Age(u8),
+    Two(u8, u8),
+    Named { from: u8 },
+    None,
+}
+
+#[test]
+fn variants_are_known_by_name() {
+    differ!(Sort::Name, "Name");
+    differ!(Sort::None, None::<u8>);
+    differ!(Sort::Age(1), Sort::Two(1, 1));
+    differ!(Sort::Two(1, 2), Sort::Two(2, 1));
+    differ!(Sort::Named { from: 1 }, Sort::Age(1));
+    differ!(Sort::Name, Sort::None);
+}
+
+#[test]
+fn what_shows_itself_as_text_equals_its_text() {
+    let id = uuid::Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+    same!(id, "01234567-89ab-cdef-0123-456789abcdef");
+    same!("::1".parse::<IpAddr>().unwrap(), "::1");
+    same!("10.0.0.1".parse::<IpAddr>().unwrap(), "10.0.0.1");
+    let utc: chrono::DateTime<chrono::Utc> = "2024-02-29T12:00:00Z".parse().unwrap();
+    same!(utc, "2024-02-29T12:00:00Z");
+    // One instant at two offsets is two keys.
+    let east: chrono::DateTime<chrono::FixedOffset> = "2024-02-29T13:00:00+01:00".parse().unwrap();
+    assert_eq!(utc, east);
+    differ!(utc, east);
+    same!(chrono::NaiveDate::from_ymd_opt(2024, 2, 29).unwrap(), "2024-02-29");
+    // Behind whatever else stands in the key, and on the heap.
+    for len in [0, 100, 130, 140, 150, 1000] {
+        let fill = "x".repeat(len);
+        same!((&fill, id), (&fill, "01234567-89ab-cdef-0123-456789abcdef"));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_path_that_is_not_utf8_is_an_error() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let path = std::path::Path::new(std::ffi::OsStr::from_bytes(b"\xff"));
+    let refused = KeyWriter::key_of("n", path).unwrap_err();
+    assert!(refused.to_string().starts_with("an argument cannot be part of a cache key: "), "{refused}");
+    let mut call = KeyWriter::new("n", 2);
+    call.arg(&1);
+    call.arg(path);
+    assert_eq!(call.finish().unwrap_err(), &refused);
+    assert_eq!(call.finish().unwrap_err(), &refused, "asked again");
+    assert_eq!(error::Error::from(refused).kind(), error::Kind::Key);
+    same!(std::path::Path::new("/a"), "/a");
+}
+
+#[test]
+fn a_serialize_that_breaks_the_rules_makes_no_key() {
+    struct Fails;
+    impl Serialize for Fails {
+        fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(ser::Error::custom("no"))
+        }
+    }
+    let wrong: [fn(&mut KeyWriter) -> Result<(), KeyError>; 6] = [
+        |key| key.serialize_map(None)?.serialize_value(&1),
+        |key| {
+            let mut map = key.serialize_map(None)?;
+            let _ = map.serialize_key(&1);
+            let _ = map.serialize_key(&2);
+            map.end()
+        },
+        |key| {
+            let mut map = key.serialize_map(None)?;
+            map.serialize_key(&1)?;
+            map.end()
+        },
+        |key| {
+            let mut map = key.serialize_map(None)?;
+            map.serialize_entry(&1, &2)?;
+            map.serialize_value(&3)
+        },
+        |key| {
+            let mut list = key.serialize_seq(None)?;
+            let _ = ser::SerializeSeq::serialize_element(&mut list, &Fails);
+            ser::SerializeSeq::end(list)
+        },
+        |key| {
+            let mut map = key.serialize_map(None)?;
+            let _ = map.serialize_entry(&1, &Fails);
+            map.end()
+        },
+    ];
+    for (i, wrong) in wrong.into_iter().enumerate() {
+        let mut key = KeyWriter::new("n", 1);
+        // As a `Serialize` does that ignores what it is told.
+        let _ = wrong(&mut key);
+        assert!(key.finish().is_err(), "{i}");
+    }
+}
+
+#[test]
+fn a_display_that_fails_makes_no_key() {
+    struct Fails;
+    impl fmt::Display for Fails {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            Err(fmt::Error)
+        }
+    }
+    impl Serialize for Fails {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str(self)
+        }
+    }
+    assert!(KeyWriter::key_of("n", &Fails).is_err());
+}
+
+#[test]
+fn finishing_twice_gives_the_same_key() {
+    let mut call = KeyWriter::new("n", 2);
+    call.arg(&1);
+    call.arg("x");
+    let first = call.finish().unwrap().to_key();
+    assert_eq!(call.finish().unwrap(), first.as_ref());
+    assert_eq!(first, KeyWriter::key_of("n", &(1, "x")).unwrap());
+}
+
+#[test]
+fn keys_are_frozen() {
+    // Two releases that encode differently do not see each other's invalidations.
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let key = KeyWriter::key_of("im", &("bob", 0, -300_i64)).unwrap();
+    assert_eq!(hex(key.as_ref().bytes()), "02000000696d070603000000626f6210322b0100");
+    assert_eq!(key.as_ref().check(), KeyCheck(FROZEN_CHECK));
+    let golden = [
+        (bytes_of(&u128::MAX), "20ffffffffffffffffffffffffffffffff"),
+        (bytes_of(&i128::MIN), "40ffffffffffffffffffffffffffffff7f"),
+        (bytes_of(&u64::MAX), "18ffffffffffffffff"),
+        (bytes_of(&256_u16), "120001"),
+        (bytes_of(&-1), "30"),
+        (bytes_of(&-256), "31ff"),
+        (bytes_of(&-257), "320001"),
+        (bytes_of(&(true, false)), "07040300"),
+        (bytes_of(&Some(1.5)), "0205000000000000f83f"),
+        (bytes_of(&f64::NAN), "05000000000000f87f"),
+        (bytes_of(&None::<u8>), "01"),
+        (bytes_of(&()), "0700"),
+        (bytes_of(&Sort::Name), "0a040000004e616d65"),
+        (bytes_of(&Sort::Two(1, 2)), "090300000054776f071101110200"),
+        (bytes_of(&Sort::Named { from: 1 }), "09050000004e616d656408060400000066726f6d110100"),
+        (bytes_of(&Optional { a: Some(1), b: Some(2) }), "0806010000006102110106010000006202110200"),
+    ];
+    for (bytes, expected) in golden {
+        assert_eq!(hex(&bytes), expected);
+    }
+}
+const FROZEN_CHECK: u64 = 6_801_059_730_199_013_099;
+
+#[test]
+fn a_key_shows_neither_its_arguments_nor_their_text() {
+    let key = KeyWriter::key_of("users", "secret").unwrap();
+    let shown = format!("{key:?}");
+    assert!(shown.starts_with("users#") && !shown.contains("secret"), "{shown}");
+    assert_eq!(shown, format!("users#{:016x}", key.as_ref().hash()));
+}
+
+#[test]
+fn equal_keys_hash_alike_and_others_do_not() {
+    let key = |id: u32| KeyWriter::key_of("n", &id).unwrap();
+    assert_eq!(key(1).as_ref().hash(), key(1).as_ref().hash());
+    assert_ne!(key(1).as_ref().hash(), key(2).as_ref().hash());
+    assert_ne!(key(1).as_ref().hash(), 0);
+    assert_ne!(key(1).as_ref().check(), key(2).as_ref().check());
+    let map: HashMap<Key, u32> = (0..100).map(|i| (key(i), i)).collect();
+    assert!((0..100).all(|i| map[&key(i)] == i));
+}
+
+/// A value that serializes as it is told.
+#[derive(Debug, Clone)]
+enum Tree {
+    Unsigned(u128),
+    Signed(i128),
+    Float(f64),
+    Single(f32),
+    Text(String),
+    Shown(String),
+    Char(char),
+    Bool(bool),
+    None,
+    Some(Box<Tree>),
+    Newtype(Box<Tree>),
+    List(Vec<Tree>),
+    Tuple(Vec<Tree>),
+    Bytes(Vec<u8>),
+    Map(Vec<(Tree, Tree)>),
+    Name(usize),
+    Variant(usize, Box<Tree>),
+    TupleVariant(usize, Vec<Tree>),
+}
+
+const NAMES: [&str; 3] = ["A", "B", "AB"];
+
+impl Serialize for Tree {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Tree::Unsigned(value) => match (u8::try_from(*value), u32::try_from(*value), u64::try_from(*value)) {
+                (Ok(value), ..) => serializer.serialize_u8(value),
+                (_, Ok(value), _) => serializer.serialize_u32(value),
+                (_, _, Ok(value)) => serializer.serialize_u64(value),
+                _ => serializer.serialize_u128(*value),
+            },
+            Tree::Signed(value) => match (i16::try_from(*value), i64::try_from(*value)) {
+                (Ok(value), _) => serializer.serialize_i16(value),
+                (_, Ok(value)) => serializer.serialize_i64(value),
+                _ => serializer.serialize_i128(*value),
+            },
+            Tree::Float(value) => serializer.serialize_f64(*value),
+            Tree::Single(value) => serializer.serialize_f32(*value),
+            Tree::Text(text) => serializer.serialize_str(text),
+            Tree::Shown(text) => serializer.collect_str(text),
+            Tree::Char(c) => serializer.serialize_char(*c),
+            Tree::Bool(truth) => serializer.serialize_bool(*truth),
+            Tree::None => serializer.serialize_none(),
+            Tree::Some(value) => serializer.serialize_some(value),
+            Tree::Newtype(value) => serializer.serialize_newtype_struct("N", value),
+            Tree::List(list) => serializer.collect_seq(list),
+            Tree::Tuple(list) => {
+                let mut tuple = serializer.serialize_tuple(list.len())?;
+                list.iter().try_for_each(|value| tuple.serialize_element(value))?;
+                tuple.end()
+            }
+            Tree::Bytes(bytes) => serializer.serialize_bytes(bytes),
+            Tree::Map(pairs) => serializer.collect_map(pairs.iter().map(|(key, value)| (key, value))),
+            Tree::Name(name) => serializer.serialize_unit_variant("E", 0, NAMES[*name]),
+            Tree::Variant(name, value) => serializer.serialize_newtype_variant("E", 0, NAMES[*name], value),
+            Tree::TupleVariant(name, list) => {
+                let mut tuple = serializer.serialize_tuple_variant("E", 0, NAMES[*name], list.len())?;
+                list.iter().try_for_each(|value| tuple.serialize_field(value))?;
+                tuple.end()
+            }
+        }
+    }
+}
+
+/// What a tree means: two trees are one key if and only if this is equal.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Meaning {
+    Natural(u128),
+    Negative(i128),
+    Float(u64),
+    Text(String),
+    Bool(bool),
+    Option(Option<Box<Meaning>>),
+    List(Vec<Meaning>),
+    Map(Vec<(Meaning, Meaning)>),
+    Variant(String, Option<Box<Meaning>>),
+}
+
+fn float(value: f64) -> Meaning {
+    Meaning::Float(if value.is_nan() { f64::NAN.to_bits() } else { (value + 0.0).to_bits() })
+}
+
+fn sorted(mut pairs: Vec<(Meaning, Meaning)>) -> Meaning {
+    pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Meaning::Map(pairs)
+}
+
+fn meant(tree: &Tree) -> Meaning {
+    let list = |list: &[Tree]| Meaning::List(list.iter().map(meant).collect());
+    match tree {
+        Tree::Unsigned(value) => Meaning::Natural(*value),
+        Tree::Signed(value) => u128::try_from(*value).map_or(Meaning::Negative(*value), Meaning::Natural),
+        Tree::Float(value) => float(*value),
+        Tree::Single(value) => float(f64::from(*value)),
+        Tree::Text(text) | Tree::Shown(text) => Meaning::Text(text.clone()),
+        Tree::Char(c) => Meaning::Text(c.to_string()),
+        Tree::Bool(truth) => Meaning::Bool(*truth),
+        Tree::None => Meaning::Option(None),
+        Tree::Some(value) => Meaning::Option(Some(Box::new(meant(value)))),
+        Tree::Newtype(value) => meant(value),
+        Tree::List(values) | Tree::Tuple(values) => list(values),
+        Tree::Bytes(bytes) => Meaning::List(bytes.iter().map(|byte| Meaning::Natural((*byte).into())).collect()),
+        Tree::Map(pairs) => sorted(pairs.iter().map(|(key, value)| (meant(key), meant(value))).collect()),
+        Tree::Name(name) => Meaning::Variant(NAMES[*name].into(), None),
+        Tree::Variant(name, value) => Meaning::Variant(NAMES[*name].into(), Some(Box::new(meant(value)))),
+        Tree::TupleVariant(name, values) => Meaning::Variant(NAMES[*name].into(), Some(Box::new(list(values)))),
+    }
+}
+
+fn read(argument: Argument<'_>) -> Meaning {
+    let one = |mut values: Values<'_>| {
+        let value = read(values.next().unwrap());
+        assert_eq!(values.next(), None);
+        Box::new(value)
+    };
+    match argument {
+        Argument::Integer(Integer::Natural(value)) => Meaning::Natural(value),
+        Argument::Integer(Integer::Negative(value)) => Meaning::Negative(value),
+        Argument::Float(value) => float(value),
+        Argument::Text(text) => Meaning::Text(text.into()),
+        Argument::Bool(truth) => Meaning::Bool(truth),
+        Argument::None => Meaning::Option(None),
+        Argument::Some(value) => Meaning::Option(Some(one(value))),
+        Argument::List(values) => Meaning::List(values.map(read).collect()),
+        Argument::Map(values) => {
+            let flat: Vec<_> = values.map(read).collect();
+            let (pairs, rest) = flat.as_chunks::<2>();
+            assert!(rest.is_empty());
+            sorted(pairs.iter().cloned().map(|[key, value]| (key, value)).collect())
+        }
+        Argument::Variant(name, content) => Meaning::Variant(name.into(), content.map(one)),
+    }
+}
+
+/// Small trees, so that two of them are often equal, and now and then large leaves.
+fn trees() -> impl Strategy<Value = Tree> {
+    let small = || "[ab\"\\\\,]{0,2}";
+    let leaf = prop_oneof![
+        (0_u128..4).prop_map(Tree::Unsigned),
+        any::<u128>().prop_map(Tree::Unsigned),
+        any::<u64>().prop_map(|value| Tree::Unsigned(value.into())),
+        (-3_i128..4).prop_map(Tree::Signed),
+        any::<i128>().prop_map(Tree::Signed),
+        any::<i64>().prop_map(|value| Tree::Signed(value.into())),
+        prop_oneof![Just(0.0), Just(-0.0), Just(1.0), Just(f64::NAN), any::<f64>()].prop_map(Tree::Float),
+        prop_oneof![Just(1.0), any::<f32>()].prop_map(Tree::Single),
+        small().prop_map(Tree::Text),
+        small().prop_map(Tree::Shown),
+        ".{0,200}".prop_map(Tree::Text),
+        prop_oneof![Just('a'), any::<char>()].prop_map(Tree::Char),
+        any::<bool>().prop_map(Tree::Bool),
+        Just(Tree::None),
+        proptest::collection::vec(0_u8..3, 0..3).prop_map(Tree::Bytes),
+        (0..NAMES.len()).prop_map(Tree::Name),
+    ];
+    leaf.prop_recursive(4, 48, 6, |inner| {
+        let list = || proptest::collection::vec(inner.clone(), 0..6);
+        prop_oneof![
+            inner.clone().prop_map(|value| Tree::Some(value.into())),
+            inner.clone().prop_map(|value| Tree::Newtype(value.into())),
+            list().prop_map(Tree::List),
+            list().prop_map(Tree::Tuple),
+            proptest::collection::vec((inner.clone(), inner.clone()), 0..24).prop_map(Tree::Map),
+            (0..NAMES.len(), inner.clone()).prop_map(|(name, value)| Tree::Variant(name, value.into())),
+            (0..NAMES.len(), list()).prop_map(|(name, values)| Tree::TupleVariant(name, values)),
+        ]
+    })
+}
+
+/// A key of one argument, as a call writes it.
+fn call(tree: &Tree) -> Key {
+    let mut key = KeyWriter::new("n", 1);
+    key.arg(tree);
+    key.finish().unwrap().to_key()
+}
+
+fn one_meaning(key: &Key) -> Meaning {
+    let wrapped = [&[0x07], key.as_ref().arguments().bytes(), &[0x00]].concat();
+    let mut values = Arguments::new(&wrapped).iter();
+    let meaning = read(values.next().unwrap());
+    assert_eq!(values.next(), None);
+    meaning
+}
+
+proptest! {
+    #[test]
+    fn a_key_means_its_argument(tree in trees()) {
+        prop_assert_eq!(one_meaning(&call(&tree)), meant(&tree));
+    }
+
+    #[test]
+    fn keys_are_equal_exactly_if_they_mean_the_same(a in trees(), b in trees()) {
+        prop_assert_eq!(call(&a) == call(&b), meant(&a) == meant(&b));
+        let text = |tree| call(tree).as_ref().arguments().to_text().unwrap();
+        prop_assert_eq!(text(&a) == text(&b), meant(&a) == meant(&b));
+    }
+
+    #[test]
+    fn lists_of_arguments_are_told_apart(a in proptest::collection::vec(trees(), 0..3), b in proptest::collection::vec(trees(), 0..3)) {
+        let call = |trees: &[Tree]| {
+            let mut key = KeyWriter::new("n", trees.len());
+            trees.iter().for_each(|tree| key.arg(tree));
+            key.finish().unwrap().to_key()
+        };
+        // The equality that is wanted: one list as the only argument is the list of arguments, except of one.
+        let meaning = |trees: &[Tree]| match trees {
+            [only] => meant(only),
+            trees => Meaning::List(trees.iter().map(meant).collect()),
+        };
+        prop_assert_eq!(call(&a) == call(&b), meaning(&a) == meaning(&b));
+        let by_name = KeyWriter::key_of("n", &a).unwrap();
+        prop_assert_eq!(by_name, call(&a));
+    }
+
+    #[test]
+    fn keys_of_any_length_are_whole(head in 100_usize..180, tail in trees(), map in proptest::collection::vec((0_u8..9, 0_u32..9), 0..4)) {
+        // The stack ends among these: each kind of write is the one that spills.
+        let head = "h".repeat(head);
+        let value = Tree::List(vec![
+            Tree::Text(head.clone()),
+            Tree::Map(map.iter().map(|(key, value)| (Tree::Unsigned((*key).into()), Tree::Unsigned((*value).into()))).collect()),
+            tail.clone(),
+        ]);
+        prop_assert_eq!(one_meaning(&call(&value)), meant(&value));
+    }
+}
+
+#[test]
+fn every_boundary_of_the_stack_is_crossed_whole() {
+    let leaves = [
+        Tree::Unsigned(0),
+        Tree::Unsigned(u64::MAX.into()),
+        Tree::Unsigned(u128::MAX),
+        Tree::Signed(-1),
+        Tree::Float(1.5),
+        Tree::Bool(true),
+        Tree::Text(String::new()),
+        Tree::Text("xyz".into()),
+        Tree::Shown("xyz".into()),
+        Tree::Bytes(vec![1, 2, 3]),
+        Tree::Map(vec![(Tree::Unsigned(2), Tree::Unsigned(1)), (Tree::Unsigned(1), Tree::Unsigned(2))]),
+        Tree::Variant(0, Tree::Unsigned(9).into()),
+        Tree::Name(2),
+    ];
+    for len in 90..160 {
+        for leaf in &leaves {
+            let value = Tree::List(vec![Tree::Text("h".repeat(len)), leaf.clone(), leaf.clone()]);
+            assert_eq!(one_meaning(&call(&value)), meant(&value), "{len} {leaf:?}");
+        }
+    }
+}
+
+#[test]
+fn the_text_of_distinct_calls_is_distinct_at_the_top() {
+    let text = |key: Key| key.as_ref().arguments().to_text().unwrap();
+    let key = |tree: &Tree| KeyWriter::key_of("n", tree).unwrap();
+    let five = Tree::Unsigned(5);
+    let of_one = Tree::List(vec![Tree::List(vec![five.clone()])]);
+    assert_ne!(text(key(&five)), text(key(&of_one)));
+    let nothing = Tree::List(vec![Tree::List(vec![]), Tree::List(vec![])]);
+    assert_ne!(text(key(&Tree::List(vec![]))), text(key(&nothing)));
+}
+
+#[test]
+fn a_key_of_128_bytes_stays_on_the_stack() {
+    #[derive(Serialize)]
+    struct Fields(#[serde(serialize_with = "eighteen")] ());
+    fn eighteen<S: Serializer>(_: &(), serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(('a'..='r').rev().map(|name| (name, 0_u8)))
+    }
+    let written = |namespace: &str, argument: &dyn Fn(&mut KeyWriter)| {
+        let mut key = KeyWriter::new(namespace, 1);
+        argument(&mut key);
+        (key.finish().unwrap().bytes().len(), key.spilled())
+    };
+    assert_eq!(written("", &|key| key.arg(&"x".repeat(119))), (128, false));
+    assert_eq!(written("", &|key| key.arg(&"x".repeat(135))), (144, false));
+    assert_eq!(written("", &|key| key.arg(&"x".repeat(136))), (145, true));
+    assert_eq!(written("", &|key| key.arg(&Fields(()))), (4 + 18 * 7 + 2, false));
+    assert_eq!(written("n", &|key| key.arg(&uuid::Uuid::nil())), (5 + 5 + 36, false));
+    assert_eq!(written("", &|key| key.arg(&vec![u128::MAX; 7])), (4 + 7 * 17 + 2, false));
+}

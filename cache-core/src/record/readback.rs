@@ -1,0 +1,329 @@
+//! Whether a record gives back the value that it was made from.
+//!
+//! Positional codecs silently misread some serde attributes, and no check of the bytes can tell: they are intact. So both
+//! values are written once more *with their names*, and compared. Lists are compared as bags, since a set has no order;
+//! so are maps.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::ser::{self, Serialize, Serializer};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::envelope::{Expect, read};
+use super::miss::Miss;
+
+/// Why a value must not be kept far under its codec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Misread {
+    /// Its record is a miss.
+    Refused(Miss),
+    /// Its record gives another value.
+    Different,
+    /// It cannot be compared: its `Serialize` refuses names.
+    Incomparable(String),
+}
+
+impl fmt::Display for Misread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Misread::Refused(miss) => write!(f, "what was written cannot be read: {miss}"),
+            Misread::Different => f.write_str("what was written is read as another value"),
+            Misread::Incomparable(reason) => write!(f, "what was written cannot be compared: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for Misread {}
+
+/// Reads `record`, which was made from `value`, and compares the two by their names and contents.
+///
+/// A field that is neither serialized nor deserialized (`serde(skip)`) is invisible to this.
+///
+/// # Errors
+///
+/// [`Misread`]: this codec does not carry this type, or not this value.
+pub fn reads_back<V: Serialize + DeserializeOwned>(
+    value: &V,
+    record: &[u8],
+    expect: &Expect<'_>,
+) -> Result<(), Misread> {
+    let decoded: V = read(record, expect).map_err(Misread::Refused)?;
+    let sketch = |value: &V| value.serialize(Sketch).map_err(|error| Misread::Incomparable(error.0));
+    if sketch(value)? == sketch(&decoded)? { Ok(()) } else { Err(Misread::Different) }
+}
+
+/// Makes 64 bits of a value, in which the order of lists and maps does not show. Allocates nothing.
+#[derive(Debug, Clone, Copy)]
+struct Sketch;
+
+#[derive(Debug)]
+struct Refused(String);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl ser::Error for Refused {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Refused(message.to_string())
+    }
+}
+
+/// Seeds that keep the kinds of values apart.
+mod kind {
+    pub(super) const INTEGER: u64 = 1;
+    pub(super) const FLOAT: u64 = 2;
+    pub(super) const TEXT: u64 = 3;
+    pub(super) const BYTES: u64 = 4;
+    pub(super) const BOOL: u64 = 5;
+    pub(super) const NONE: u64 = 6;
+    pub(super) const SOME: u64 = 7;
+    pub(super) const LIST: u64 = 8;
+    pub(super) const MAP: u64 = 9;
+    pub(super) const VARIANT: u64 = 10;
+    pub(super) const ENTRY: u64 = 11;
+}
+
+fn text(text: &str) -> u64 {
+    xxh3_64_with_seed(text.as_bytes(), kind::TEXT)
+}
+
+fn pair(kind: u64, a: u64, b: u64) -> u64 {
+    xxh3_64_with_seed(&(u128::from(a) << 64 | u128::from(b)).to_le_bytes(), kind)
+}
+
+fn one(kind: u64, of: u64) -> u64 {
+    xxh3_64_with_seed(&of.to_le_bytes(), kind)
+}
+
+macro_rules! integers {
+    ($($method:ident: $type:ty),*) => {$(
+        fn $method(self, value: $type) -> Result<u64, Refused> {
+            Ok(one(kind::INTEGER, value as u64))
+        }
+    )*};
+}
+
+impl Serializer for Sketch {
+    type Ok = u64;
+    type Error = Refused;
+    type SerializeSeq = Bag;
+    type SerializeTuple = Bag;
+    type SerializeTupleStruct = Bag;
+    type SerializeTupleVariant = Bag;
+    type SerializeMap = Bag;
+    type SerializeStruct = Bag;
+    type SerializeStructVariant = Bag;
+
+    integers! {
+        serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64,
+        serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64
+    }
+
+    fn serialize_i128(self, value: i128) -> Result<u64, Refused> {
+        self.serialize_u128(value as u128)
+    }
+
+    fn serialize_u128(self, value: u128) -> Result<u64, Refused> {
+        Ok(pair(kind::INTEGER, (value >> 64) as u64, value as u64))
+    }
+
+    fn serialize_bool(self, value: bool) -> Result<u64, Refused> {
+        Ok(one(kind::BOOL, value.into()))
+    }
+
+    fn serialize_f32(self, value: f32) -> Result<u64, Refused> {
+        self.serialize_f64(value.into())
+    }
+
+    fn serialize_f64(self, value: f64) -> Result<u64, Refused> {
+        let bits = if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };
+        Ok(one(kind::FLOAT, bits))
+    }
+
+    fn serialize_char(self, value: char) -> Result<u64, Refused> {
+        Ok(text(value.encode_utf8(&mut [0; 4])))
+    }
+
+    fn serialize_str(self, value: &str) -> Result<u64, Refused> {
+        Ok(text(value))
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<u64, Refused> {
+        Ok(xxh3_64_with_seed(value, kind::BYTES))
+    }
+
+    fn serialize_none(self) -> Result<u64, Refused> {
+        Ok(one(kind::NONE, 0))
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<u64, Refused> {
+        Ok(one(kind::SOME, value.serialize(self)?))
+    }
+
+    fn serialize_unit(self) -> Result<u64, Refused> {
+        self.serialize_seq(None)?.total()
+    }
+
+    fn serialize_unit_struct(self, _: &'static str) -> Result<u64, Refused> {
+        self.serialize_unit()
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<u64, Refused> {
+        Ok(one(kind::VARIANT, text(variant)))
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<u64, Refused> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<u64, Refused> {
+        Ok(pair(kind::VARIANT, text(variant), value.serialize(self)?))
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<Bag, Refused> {
+        Ok(Bag::of(kind::LIST, None))
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Bag, Refused> {
+        self.serialize_seq(None)
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Bag, Refused> {
+        self.serialize_seq(None)
+    }
+
+    fn serialize_tuple_variant(self, _: &'static str, _: u32, variant: &'static str, _: usize) -> Result<Bag, Refused> {
+        Ok(Bag::of(kind::LIST, Some(variant)))
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Bag, Refused> {
+        Ok(Bag::of(kind::MAP, None))
+    }
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Bag, Refused> {
+        self.serialize_map(None)
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Bag, Refused> {
+        Ok(Bag::of(kind::MAP, Some(variant)))
+    }
+
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+}
+
+/// A list, map or struct as the sum of its parts.
+#[derive(Debug)]
+struct Bag {
+    kind: u64,
+    variant: Option<&'static str>,
+    len: u64,
+    sum: u64,
+    /// The key whose value comes next.
+    key: u64,
+}
+
+impl Bag {
+    fn of(kind: u64, variant: Option<&'static str>) -> Self {
+        Bag { kind, variant, len: 0, sum: 0, key: 0 }
+    }
+
+    fn add(&mut self, part: u64) {
+        self.len += 1;
+        self.sum = self.sum.wrapping_add(part);
+    }
+
+    fn total(self) -> Result<u64, Refused> {
+        let total = pair(self.kind, self.len, self.sum);
+        Ok(match self.variant {
+            Some(variant) => pair(kind::VARIANT, text(variant), total),
+            None => total,
+        })
+    }
+}
+
+macro_rules! lists {
+    ($($trait:ident: $method:ident),*) => {$(
+        impl ser::$trait for Bag {
+            type Ok = u64;
+            type Error = Refused;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
+                let part = value.serialize(Sketch)?;
+                self.add(part);
+                Ok(())
+            }
+
+            fn end(self) -> Result<u64, Refused> {
+                self.total()
+            }
+        }
+    )*};
+}
+
+lists!(
+    SerializeSeq: serialize_element,
+    SerializeTuple: serialize_element,
+    SerializeTupleStruct: serialize_field,
+    SerializeTupleVariant: serialize_field
+);
+
+macro_rules! structs {
+    ($($trait:ident),*) => {$(
+        impl ser::$trait for Bag {
+            type Ok = u64;
+            type Error = Refused;
+
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Refused> {
+                let part = pair(kind::ENTRY, text(name), value.serialize(Sketch)?);
+                self.add(part);
+                Ok(())
+            }
+
+            fn end(self) -> Result<u64, Refused> {
+                self.total()
+            }
+        }
+    )*};
+}
+
+structs!(SerializeStruct, SerializeStructVariant);
+
+impl ser::SerializeMap for Bag {
+    type Ok = u64;
+    type Error = Refused;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refused> {
+        self.key = key.serialize(Sketch)?;
+        Ok(())
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
+        let part = pair(kind::ENTRY, self.key, value.serialize(Sketch)?);
+        self.add(part);
+        Ok(())
+    }
+
+    fn end(self) -> Result<u64, Refused> {
+        self.total()
+    }
+}
