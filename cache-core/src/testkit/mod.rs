@@ -5,5 +5,7 @@
 mod random;
 
 pub mod meta;
+mod sim;
 
 pub use random::Random;
+pub use sim::{Executed, Fate, Faults, SimFar, SimNodes};
