@@ -4,8 +4,20 @@
 
 mod random;
 
+mod executor;
+
+mod history;
+
+mod checker;
+
 pub mod meta;
+
 mod sim;
 
+pub use checker::{Lost, Overlap, Report, check};
+pub use executor::{SimExecutor, Stuck, Task, block_on};
+pub use history::{
+    Events, History, Invalidation, Load, LoadEnd, LoadGuard, LoadId, Moment, Noted, Origin, ReadOf, Returned,
+};
 pub use random::Random;
 pub use sim::{Executed, Fate, Faults, SimFar, SimNodes};
