@@ -1,0 +1,458 @@
+//! Runs simulated processes one step at a time, in an order that a seed decides.
+//!
+//! Invariant: the only sources of order are the seed and the manual clock, so equal seeds give equal runs. Time moves
+//! only when nobody can run, and then to the next instant that somebody sleeps for.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use super::Random;
+use crate::clock::{ManualClock, Tick};
+
+/// A single-threaded executor for simulations. Clones share its tasks, so that a task can spawn others.
+#[derive(Clone)]
+pub struct SimExecutor {
+    tasks: Rc<Tasks>,
+}
+
+struct Tasks {
+    clock: ManualClock,
+    random: RefCell<Random>,
+    /// `None` while a task is being polled.
+    all: RefCell<BTreeMap<usize, Option<Running>>>,
+    stopped: RefCell<BTreeMap<u32, Tick>>,
+    cancelled: RefCell<BTreeSet<usize>>,
+    ready: Arc<Mutex<BTreeSet<usize>>>,
+    next: Cell<usize>,
+    steps: Cell<u64>,
+    step_limit: Cell<u64>,
+}
+
+struct Running {
+    name: String,
+    process: u32,
+    future: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+/// Why a run ended before its tasks did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stuck {
+    /// Nobody can run and nobody sleeps; these tasks wait for what never comes.
+    Deadlock(Vec<String>),
+    /// So many steps were taken without an end; these tasks are left.
+    Endless(Vec<String>),
+}
+
+/// A task's result, once it has one. Dropping it lets the task run on.
+pub struct Task<T> {
+    id: usize,
+    tasks: Rc<Tasks>,
+    slot: Rc<RefCell<Slot<T>>>,
+}
+
+struct Slot<T> {
+    result: Option<T>,
+    waiting: Option<Waker>,
+}
+
+impl SimExecutor {
+    /// An executor that picks among the ready tasks as `seed` says, and moves `clock`.
+    pub fn new(seed: u64, clock: ManualClock) -> Self {
+        let tasks = Tasks {
+            clock,
+            random: RefCell::new(Random::new(seed)),
+            all: RefCell::default(),
+            stopped: RefCell::default(),
+            cancelled: RefCell::default(),
+            ready: Arc::default(),
+            next: Cell::new(0),
+            steps: Cell::new(0),
+            step_limit: Cell::new(10_000_000),
+        };
+        SimExecutor { tasks: Rc::new(tasks) }
+    }
+
+    /// Ends each run after so many steps of tasks. Default ten million.
+    pub fn limit_steps(&self, steps: u64) {
+        self.tasks.step_limit.set(steps);
+    }
+
+    /// Starts a task of process 0.
+    pub fn spawn<T: 'static>(&self, name: impl Into<String>, future: impl Future<Output = T> + 'static) -> Task<T> {
+        self.spawn_in(0, name, future)
+    }
+
+    /// Starts a task of the process with this number; see [`stop`](SimExecutor::stop).
+    pub fn spawn_in<T: 'static>(
+        &self,
+        process: u32,
+        name: impl Into<String>,
+        future: impl Future<Output = T> + 'static,
+    ) -> Task<T> {
+        let slot = Rc::new(RefCell::new(Slot { result: None, waiting: None }));
+        let result = slot.clone();
+        let future = Box::pin(async move {
+            let value = future.await;
+            let mut slot = result.borrow_mut();
+            slot.result = Some(value);
+            if let Some(waker) = slot.waiting.take() {
+                waker.wake();
+            }
+        });
+        let id = self.tasks.next.get();
+        self.tasks.next.set(id + 1);
+        self.tasks.all.borrow_mut().insert(id, Some(Running { name: name.into(), process, future }));
+        self.tasks.wake(id);
+        Task { id, tasks: self.tasks.clone(), slot }
+    }
+
+    /// Stops all tasks of a process for so long, as a host that is paused would.
+    pub fn stop(&self, process: u32, time: Duration) {
+        let until = self.tasks.clock.now().after(time);
+        self.tasks.stopped.borrow_mut().insert(process, until);
+    }
+
+    /// Runs until every task has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Stuck`] when that can no longer happen, or takes too many steps.
+    pub fn run(&self) -> Result<(), Stuck> {
+        self.run_while(|| !self.tasks.all.borrow().is_empty())
+    }
+
+    /// Runs until `future` has ended, among the other tasks, which are left as they are then.
+    ///
+    /// # Errors
+    ///
+    /// [`Stuck`], as for [`run`](SimExecutor::run).
+    pub fn run_until<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Result<T, Stuck> {
+        let task = self.spawn("the awaited task", future);
+        self.run_while(|| !task.has_ended())?;
+        task.take().ok_or_else(|| Stuck::Deadlock(vec!["the awaited task was cancelled".to_owned()]))
+    }
+
+    /// How many steps of tasks were taken so far.
+    pub fn steps(&self) -> u64 {
+        self.tasks.steps.get()
+    }
+
+    /// A number below `end`, drawn from the seed of this run.
+    pub fn random_below(&self, end: usize) -> usize {
+        self.tasks.random.borrow_mut().below(end)
+    }
+
+    fn run_while(&self, goes_on: impl Fn() -> bool) -> Result<(), Stuck> {
+        let tasks = &self.tasks;
+        let last = tasks.steps.get().saturating_add(tasks.step_limit.get());
+        while goes_on() {
+            if tasks.steps.get() >= last {
+                return Err(Stuck::Endless(tasks.names()));
+            }
+            match tasks.pick() {
+                Some(id) => tasks.step(id),
+                None => match tasks.next_instant() {
+                    Some(next) => tasks.clock.advance(next.since(tasks.clock.now())),
+                    None => return Err(Stuck::Deadlock(tasks.names())),
+                },
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T> Task<T> {
+    /// The result, if the task has ended and nobody took it before.
+    pub fn take(&self) -> Option<T> {
+        self.slot.borrow_mut().result.take()
+    }
+
+    /// Drops the task's future where it stands, as a caller that hangs up would.
+    pub fn cancel(&self) {
+        self.tasks.cancel(self.id);
+    }
+
+    /// Whether the task has ended or was cancelled.
+    pub fn has_ended(&self) -> bool {
+        !self.tasks.all.borrow().contains_key(&self.id)
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = T;
+
+    /// Never ready if the task was cancelled, or if its result was taken.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let mut slot = self.slot.borrow_mut();
+        match slot.result.take() {
+            Some(value) => Poll::Ready(value),
+            None => {
+                slot.waiting = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Tasks {
+    /// One of the tasks that can run.
+    fn pick(&self) -> Option<usize> {
+        let now = self.clock.now();
+        self.stopped.borrow_mut().retain(|_, until| *until > now);
+        let stopped = self.stopped.borrow();
+        let all = self.all.borrow();
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        ready.retain(|id| all.contains_key(id));
+        let runs = |id: &usize| match all.get(id) {
+            Some(Some(task)) => !stopped.contains_key(&task.process),
+            _ => false,
+        };
+        let able: Vec<usize> = ready.iter().copied().filter(runs).collect();
+        let id = *able.get(self.random.borrow_mut().below(able.len()))?;
+        ready.remove(&id);
+        Some(id)
+    }
+
+    fn step(self: &Rc<Self>, id: usize) {
+        self.steps.set(self.steps.get() + 1);
+        let taken = self.all.borrow_mut().get_mut(&id).and_then(Option::take);
+        let Some(mut task) = taken else { return };
+        let waker = Waker::from(Arc::new(WakeTask { id, ready: self.ready.clone() }));
+        let ended = task.future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        let cancelled = self.cancelled.borrow_mut().remove(&id);
+        if ended || cancelled {
+            self.all.borrow_mut().remove(&id);
+            // Last, and with nothing borrowed: what is dropped may spawn and cancel.
+            drop(task);
+        } else {
+            self.all.borrow_mut().insert(id, Some(task));
+        }
+    }
+
+    /// The next instant at which somebody may be able to run.
+    fn next_instant(&self) -> Option<Tick> {
+        let has_ready = !self.ready.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let goes_on = self.stopped.borrow().values().min().copied().filter(|_| has_ready);
+        let wakes = self.clock.next_wake().filter(|tick| *tick < Tick::NEVER);
+        match (goes_on, wakes) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    fn cancel(&self, id: usize) {
+        let mut all = self.all.borrow_mut();
+        let task = match all.get_mut(&id) {
+            // It cancels itself: dropped when this step is over.
+            Some(None) => {
+                self.cancelled.borrow_mut().insert(id);
+                return;
+            }
+            Some(Some(_)) => all.remove(&id),
+            None => None,
+        };
+        drop(all);
+        drop(task);
+    }
+
+    fn wake(&self, id: usize) {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.all.borrow().values().flatten().map(|task| task.name.clone()).collect()
+    }
+}
+
+struct WakeTask {
+    id: usize,
+    ready: Arc<Mutex<BTreeSet<usize>>>,
+}
+
+impl Wake for WakeTask {
+    fn wake(self: Arc<Self>) {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).insert(self.id);
+    }
+}
+
+impl fmt::Debug for SimExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimExecutor").field("clock", &self.tasks.clock).field("steps", &self.steps()).finish()
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("id", &self.id).field("has_ended", &self.has_ended()).finish()
+    }
+}
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, names) = match self {
+            Stuck::Deadlock(names) => ("nobody can run, and nobody sleeps", names),
+            Stuck::Endless(names) => ("too many steps", names),
+        };
+        write!(f, "{what}; unfinished: {}", names.join(", "))
+    }
+}
+
+impl std::error::Error for Stuck {}
+
+/// Polls one future to its end, moving `clock` whenever it waits: for tests of a single task.
+///
+/// # Errors
+///
+/// [`Stuck::Deadlock`] if it waits for anything but the clock.
+pub fn block_on<T>(clock: &ManualClock, future: impl Future<Output = T>) -> Result<T, Stuck> {
+    let ready: Arc<Mutex<BTreeSet<usize>>> = Arc::default();
+    let waker = Waker::from(Arc::new(WakeTask { id: 0, ready: ready.clone() }));
+    let mut future = std::pin::pin!(future);
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Ok(value);
+        }
+        if ready.lock().unwrap_or_else(PoisonError::into_inner).remove(&0) {
+            continue;
+        }
+        match clock.next_wake().filter(|tick| *tick < Tick::NEVER) {
+            Some(next) => clock.advance(next.since(clock.now())),
+            // Another thread that shares the clock may have moved it, and with it woken this future, just now.
+            None if ready.lock().unwrap_or_else(PoisonError::into_inner).contains(&0) => {}
+            None => return Err(Stuck::Deadlock(vec!["the awaited future".to_owned()])),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn second(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    /// Who took a step, and when, in a run of five tasks that sleep and spawn.
+    fn trace(seed: u64) -> Vec<(usize, Tick)> {
+        let clock = ManualClock::new();
+        let executor = SimExecutor::new(seed, clock.clone());
+        let trace = Rc::new(RefCell::new(Vec::new()));
+        for task in 0..5 {
+            let (trace, clock, spawner) = (trace.clone(), clock.clone(), executor.clone());
+            executor.spawn(format!("task {task}"), async move {
+                for turn in 0..4 {
+                    trace.borrow_mut().push((task, clock.now()));
+                    let rest = second(spawner.random_below(3) as u64);
+                    clock.sleep_until(clock.now().after(rest)).await;
+                    if turn == 2 {
+                        let (trace, clock) = (trace.clone(), clock.clone());
+                        spawner.spawn("child", async move { trace.borrow_mut().push((10 + task, clock.now())) });
+                    }
+                }
+            });
+        }
+        executor.run().unwrap();
+        Rc::try_unwrap(trace).unwrap().into_inner()
+    }
+
+    #[test]
+    fn equal_seeds_give_equal_runs_and_others_give_others() {
+        assert_eq!(trace(1), trace(1));
+        assert_eq!(trace(1).len(), 25);
+        assert!((2..10).any(|seed| trace(seed) != trace(1)));
+    }
+
+    #[test]
+    fn a_task_that_waits_for_what_never_comes_is_a_deadlock_with_its_name() {
+        let executor = SimExecutor::new(0, ManualClock::new());
+        executor.spawn("done", async {});
+        executor.spawn("waits for ever", std::future::pending::<()>());
+        let stuck = executor.run().unwrap_err();
+        assert_eq!(stuck, Stuck::Deadlock(vec!["waits for ever".to_owned()]));
+        assert_eq!(stuck.to_string(), "nobody can run, and nobody sleeps; unfinished: waits for ever");
+    }
+
+    #[test]
+    fn a_task_that_never_ends_is_noticed() {
+        let executor = SimExecutor::new(0, ManualClock::new());
+        executor.limit_steps(100);
+        executor.spawn(
+            "spins",
+            std::future::poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                Poll::<()>::Pending
+            }),
+        );
+        assert_eq!(executor.run(), Err(Stuck::Endless(vec!["spins".to_owned()])));
+        assert_eq!(executor.steps(), 100);
+    }
+
+    #[test]
+    fn a_cancelled_task_drops_its_future_where_it_stands() {
+        struct Dropped(Rc<Cell<bool>>);
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                self.0.set(true);
+            }
+        }
+        let clock = ManualClock::new();
+        let executor = SimExecutor::new(3, clock.clone());
+        let dropped = Rc::new(Cell::new(false));
+        let guard = Dropped(dropped.clone());
+        let sleeper = executor.spawn("sleeper", {
+            let clock = clock.clone();
+            async move {
+                clock.sleep_until(clock.now().after(second(100))).await;
+                drop(guard);
+            }
+        });
+        let start = clock.now();
+        let waiting = clock.clone();
+        executor
+            .run_until(async move {
+                waiting.sleep_until(waiting.now().after(second(1))).await;
+                sleeper.cancel();
+                assert!(sleeper.has_ended() && sleeper.take().is_none());
+            })
+            .unwrap();
+        assert!(dropped.get());
+        assert_eq!(clock.now().since(start), second(1), "nobody waited for the sleeper");
+    }
+
+    #[test]
+    fn a_stopped_process_goes_on_later_and_the_others_do_not_wait() {
+        let clock = ManualClock::new();
+        let executor = SimExecutor::new(3, clock.clone());
+        let tick = |process: u32| {
+            let clock = clock.clone();
+            executor.spawn_in(process, format!("process {process}"), async move {
+                clock.sleep_until(clock.now().after(second(1))).await;
+                clock.now()
+            })
+        };
+        let (one, two) = (tick(1), tick(2));
+        let start = clock.now();
+        executor.stop(1, second(5));
+        executor.run().unwrap();
+        // Stopped before its first step: it falls asleep when it goes on.
+        assert_eq!(one.take().unwrap().since(start), second(6));
+        assert_eq!(two.take().unwrap().since(start), second(1));
+    }
+
+    #[test]
+    fn one_future_is_polled_to_its_end_without_an_executor() {
+        let clock = ManualClock::new();
+        let until = clock.now().after(second(7));
+        block_on(&clock, clock.sleep_until(until)).unwrap();
+        assert_eq!(clock.now(), until);
+        assert!(block_on(&clock, std::future::pending::<()>()).is_err());
+    }
+}
