@@ -80,6 +80,13 @@ impl Error {
         self
     }
 
+    /// The same trouble, told once more; its cause is told in words.
+    pub(crate) fn again(&self) -> Self {
+        let Parts { kind, message, context, source } = &*self.parts;
+        let source = source.as_ref().map(|source| source.to_string().into());
+        Error { parts: Box::new(Parts { kind: *kind, message: message.clone(), context: context.clone(), source }) }
+    }
+
     /// What kind of trouble this is.
     pub fn kind(&self) -> Kind {
         self.parts.kind

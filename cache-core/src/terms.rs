@@ -1,6 +1,7 @@
 //! What one call asks for beyond the policy of its region.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::outcome::{Outcome, Returns};
@@ -8,12 +9,10 @@ use crate::outcome::{Outcome, Returns};
 /// The terms of a call of a function that returns `R`: what of it is kept (`O`), whether failures are shared (`S`), how
 /// values are written (`W`), and the conditions. The attribute writes them; every method takes and gives the terms.
 pub struct Terms<R, O: Outcome<R>, S, W> {
-    pub(crate) outcome: O,
     pub(crate) sharing: S,
-    pub(crate) wire: W,
     pub(crate) ask: Ask,
     pub(crate) keep: Conditions<O::Value>,
-    returns: Returns<R>,
+    types: PhantomData<fn() -> (R, O, W)>,
 }
 
 /// What the arguments decide, before the look-up.
@@ -55,9 +54,14 @@ impl<V> Conditions<V> {
 impl<R, O: Outcome<R>, S, W> Terms<R, O, S, W> {
     /// No terms beyond the policy.
     #[inline]
-    pub fn new(returns: Returns<R>, outcome: O, sharing: S, wire: W) -> Self {
+    pub fn new(_returns: Returns<R>, _outcome: O, sharing: S, _wire: W) -> Self {
+        Self::of(Ask::Cache, sharing)
+    }
+
+    #[inline]
+    pub(crate) fn of(ask: Ask, sharing: S) -> Self {
         let keep = Conditions { cache_if: None, only_some: None, ttl_of: None, weight: None };
-        Terms { outcome, sharing, wire, ask: Ask::Cache, keep, returns }
+        Terms { sharing, ask, keep, types: PhantomData }
     }
 
     /// Unless `condition`, the call goes straight through.

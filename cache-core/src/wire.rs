@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::generation::GenerationDigest;
 use crate::key::KeyRef;
+use crate::reach::Reach;
 use crate::record::{self, Expect, Misread, Miss, WriteError, Writing};
 use crate::state::Far;
 
@@ -31,15 +32,6 @@ pub trait Wire<V>: Copy + Send + Sync + 'static {
 
     /// What the value weighs, in bytes, if that can be told.
     fn weigh(value: &V) -> Option<u64>;
-}
-
-/// Where values can be kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// In both tiers.
-    Everywhere,
-    /// In the near one.
-    Near,
 }
 
 /// What a record is made for.

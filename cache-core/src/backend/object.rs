@@ -3,11 +3,11 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::backend::Token;
 use crate::clock::Tick;
-use crate::freshness::Deadlines;
+use crate::freshness::{Deadlines, Freshness};
 use crate::generation::{GenerationDigest, LocalGeneration};
 use crate::key::KeyRef;
 
@@ -92,6 +92,8 @@ pub struct Object<V: ?Sized = dyn Any + Send + Sync> {
     /// The earlier of "fresh until" and "proved until": the one comparison of a hit.
     serve_until: AtomicU64,
     proved: AtomicU64,
+    /// Whether it was invalidated softly.
+    soft: AtomicBool,
     scope: Arc<LocalGeneration>,
     born_in: u64,
     stamp: Stamp,
@@ -106,6 +108,7 @@ impl<V> Object<V> {
         Object {
             serve_until: AtomicU64::new(serve_until.as_nanos()),
             proved: AtomicU64::new(stamp.proved.as_nanos()),
+            soft: AtomicBool::new(false),
             scope,
             born_in,
             stamp,
@@ -151,6 +154,20 @@ impl<V: ?Sized> Object<V> {
         &self.stamp
     }
 
+    /// What may be done with the value at `now`, by its age and by soft invalidation.
+    pub fn judge(&self, now: Tick) -> Freshness {
+        match self.stamp.deadlines.judge(now) {
+            Freshness::Fresh if self.soft.load(Ordering::Relaxed) => Freshness::Stale,
+            freshness => freshness,
+        }
+    }
+
+    /// The value is stale from now on: it is served only while somebody reloads it.
+    pub fn soften(&self) {
+        self.soft.store(true, Ordering::Relaxed);
+        self.serve_until.store(0, Ordering::Relaxed);
+    }
+
     /// The instant before the request that last showed the value current was sent.
     pub fn proved(&self) -> Tick {
         Tick::from_nanos(self.proved.load(Ordering::Relaxed))
@@ -160,7 +177,8 @@ impl<V: ?Sized> Object<V> {
     ///
     /// An older proof than the present one changes nothing.
     pub fn renew(&self, proved: Tick, until: Tick) {
-        if self.proved.fetch_max(proved.as_nanos(), Ordering::Relaxed) < proved.as_nanos() {
+        let newer = self.proved.fetch_max(proved.as_nanos(), Ordering::Relaxed) < proved.as_nanos();
+        if newer && !self.soft.load(Ordering::Relaxed) {
             let serve_until = self.stamp.deadlines.fresh.min(until);
             self.serve_until.fetch_max(serve_until.as_nanos(), Ordering::Relaxed);
         }

@@ -302,6 +302,18 @@ impl Visit {
         })
     }
 
+    /// As [`put`](Visit::put), for a value that comes from elsewhere than a load: what is loading is older, and void.
+    pub fn replace(&self, mark: Mark, put: impl FnOnce()) -> Standing {
+        self.slot(|slot| {
+            if Mark(slot.voids) != mark {
+                return Standing::Void;
+            }
+            slot.void();
+            put();
+            Standing::Current
+        })
+    }
+
     fn slot<T>(&self, change: impl FnOnce(&mut Slot) -> T) -> T {
         let mut shard = self.board.shard(&self.key);
         let shard = &mut *shard;

@@ -205,7 +205,7 @@ where
         let (now, mut found) = (self.state.clock.now(), None);
         near.visit(self.visit.key(), &mut |object| {
             let proved = self.proof_ends(object.proved()) > self.started;
-            let fresh = object.stamp().deadlines.judge(now) == Freshness::Fresh;
+            let fresh = object.judge(now) == Freshness::Fresh;
             if fresh && proved && object.is_current() && object.value().is::<O::Value>() {
                 found = Some(object.clone());
             }
@@ -220,7 +220,7 @@ where
     /// The flight that is to be waited for, if waiting for it can end; and the mark that others see meanwhile.
     pub(super) fn to_follow(&mut self, face: LedBy) -> Option<(Arc<Flight>, WaitsFor)> {
         let flight = self.flight.clone()?;
-        match relation(&flight, face) {
+        match board::relation(&flight, face) {
             Relation::Other(waits) => {
                 self.namespace.counters.add(Count::Wait);
                 Some((flight, waits))
@@ -373,7 +373,7 @@ where
         let Some(near) = &self.state.near else { return };
         let (mut reason, mut stale) = ("absent", None);
         near.visit(self.visit.key(), &mut |object| {
-            let serving = match object.stamp().deadlines.judge(self.started) {
+            let serving = match object.judge(self.started) {
                 Freshness::Fresh => None,
                 Freshness::Stale => Some(Serving::WhileRevalidating),
                 Freshness::StaleIfError => Some(Serving::OnError),

@@ -51,8 +51,13 @@ where
             Demand::Anew => Lease::None,
             Demand::Policy | Demand::Fresh => Lease::Claim(self.policy.lease),
         };
+        self.to_read_only(recall).map(|read| Read { lease, ..read })
+    }
+
+    /// The same, claiming nothing.
+    pub(super) fn to_read_only(&self, recall: Recall) -> Option<Read<'_>> {
         let keys = self.far_key.as_ref().map(std::slice::from_ref)?;
-        Some(Read { keys, scopes: &self.namespace.scopes, lease, grace: self.policy.grace(), recall })
+        Some(Read { keys, scopes: &self.namespace.scopes, lease: Lease::None, grace: self.policy.grace(), recall })
     }
 
     /// The claim that is to be taken on what was read; `None` if there is nothing to take it on.
@@ -114,6 +119,11 @@ where
     pub(super) fn to_hand_back(&self) -> Option<HandBack<'_>> {
         let fence = self.fence?;
         self.far_key.as_ref().map(|key| HandBack { key, token: fence.token, kept: fence.kept })
+    }
+
+    /// The hand-back of a claim that came along by accident.
+    pub(super) fn to_hand_back_accident(&self) -> Option<HandBack<'_>> {
+        self.to_hand_back().filter(|_| self.fence.is_some_and(|fence| fence.won))
     }
 
     /// What the node answered to a hand-back.
@@ -316,13 +326,13 @@ pub(super) fn one<T>(answers: Vec<Result<T>>) -> Result<T> {
 }
 
 /// The answer of a face that the backend does not have.
-pub(super) fn missing_face<T>() -> Result<T> {
-    Err(Error::new(Kind::MissingFace, "the backend has no face for this kind of call"))
+pub(crate) fn missing_face() -> Error {
+    Error::new(Kind::MissingFace, "the backend has no face for this kind of call: `.await` or `.wait()` the other way")
 }
 
 /// The answer to a request that could not be made.
-pub(super) fn unasked<T>() -> Result<T> {
-    Err(Error::new(Kind::Key, "there is nothing to ask the far tier for"))
+pub(super) fn unasked() -> Error {
+    Error::new(Kind::Key, "the key has no form that the far tier takes")
 }
 
 

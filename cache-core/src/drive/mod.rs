@@ -4,13 +4,16 @@
 
 pub(crate) mod blocking;
 mod call;
+mod direct;
 mod exchange;
 mod settle;
 pub(crate) mod tasks;
 mod wait;
 
 pub(crate) use call::Call;
-pub(crate) use wait::block_on;
+pub(crate) use direct::{Access, get_async, get_blocking, set_async, set_blocking};
+pub use direct::{NotStored, SetOutcome};
+pub(crate) use exchange::missing_face;
 
 /// Waits in this thread.
 pub(crate) fn pause(clock: &crate::clock::Clock, pause: std::time::Duration) {

@@ -148,6 +148,24 @@ where
         object
     }
 
+    /// Stores a given value near in place of what is there, and voids the load in flight, which is older.
+    pub(super) fn replace_near(&self, value: O::Value, proved: Tick) -> Standing {
+        let weight = self.weigh(&value);
+        let stamp = Stamp {
+            deadlines: Deadlines::starting(proved, self.ttl, &self.policy),
+            proved,
+            proved_until: self.proof_ends(proved),
+            token: self.settled.and_then(|settled| settled.token),
+            generations: self.digest,
+        };
+        let scope = self.namespace.generation.clone();
+        let object = Arc::new(Object::new(value, stamp, scope, self.born_in, weight.unwrap_or_default()));
+        self.visit.replace(self.mark, || match weight {
+            Some(_) => self.state.put_near(&self.namespace, self.visit.key(), object),
+            None => self.state.drop_near(self.visit.key()),
+        })
+    }
+
     /// What the followers get of a stale value that stands in for a failure. The claim stays with this process while
     /// the source rests, so that a failing source is not asked at every call.
     fn stale_landing(&mut self, lead: &mut Lead, now: Tick) -> Option<Landing> {
@@ -182,7 +200,7 @@ where
         self.terms.sharing.share(failure).map_or(Landing::FailedAlone, Landing::Failed)
     }
 
-    fn jittered(&self, ttl: Option<Duration>) -> Option<Duration> {
+    pub(super) fn jittered(&self, ttl: Option<Duration>) -> Option<Duration> {
         ttl.map(|ttl| self.policy.jittered(ttl, random_share()))
     }
 

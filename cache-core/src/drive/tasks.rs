@@ -63,8 +63,8 @@ where
                 call.prepare();
                 let seen = match (far, call.to_read(recall)) {
                     (Some(far), Some(read)) => one(far.read(&read).await),
-                    (None, _) => missing_face(),
-                    (_, None) => unasked(),
+                    (None, _) => Err(missing_face()),
+                    (_, None) => Err(unasked()),
                 };
                 plan.read(call.seen(seen))
             }
@@ -72,8 +72,8 @@ where
                 call.prepare();
                 let seen = match (far, call.to_take(kept)) {
                     (Some(far), Some(take)) => one(far.take(&[take], call.scopes()).await),
-                    (None, _) => missing_face(),
-                    (_, None) => unasked(),
+                    (None, _) => Err(missing_face()),
+                    (_, None) => Err(unasked()),
                 };
                 plan.read(call.seen(seen))
             }
@@ -147,8 +147,8 @@ where
 {
     let returned = match (far, call.to_hand_back()) {
         (Some(far), Some(claim)) => one(far.hand_back(&[claim], call.scopes()).await),
-        (None, _) => missing_face(),
-        (_, None) => unasked(),
+        (None, _) => Err(missing_face()),
+        (_, None) => Err(unasked()),
     };
     call.handed_back(returned)
 }

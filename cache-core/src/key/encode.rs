@@ -162,10 +162,17 @@ impl KeyWriter {
     ///
     /// What `arguments` returned from its `Serialize`.
     pub fn key_of<A: Serialize + ?Sized>(namespace: &str, arguments: &A) -> Result<Key, KeyError> {
+        KeyWriter::call(namespace, arguments).finish().map(KeyRef::to_key).map_err(Clone::clone)
+    }
+
+    /// The same, to be [finished](KeyWriter::finish), which tells what `arguments` returned from its `Serialize`.
+    pub fn call<A: Serialize + ?Sized>(namespace: &str, arguments: &A) -> Self {
         let mut key = KeyWriter::new(namespace, 1);
-        arguments.serialize(&mut key)?;
-        key.unwrap_list_of_one();
-        key.finish().map(KeyRef::to_key).map_err(Clone::clone)
+        key.arg(arguments);
+        if key.error.is_none() {
+            key.unwrap_list_of_one();
+        }
+        key
     }
 
     /// `(x,)` is written as `x`: once, at the top.

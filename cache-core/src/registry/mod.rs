@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::clock::{Clock, ManualClock};
+use crate::clock::Clock;
 use crate::config::{BackendUrl, Checked, On, Settings};
 use crate::drive;
 use crate::error::{Error, Kind, Result};
@@ -44,6 +44,7 @@ enum RegistryKind {
     /// They are.
     AsConfigured,
     /// They are in memory, also those that nobody configured.
+    #[cfg_attr(not(feature = "testkit"), expect(dead_code, reason = "made by registries for tests"))]
     InMemory,
 }
 
@@ -85,6 +86,12 @@ impl RegistryBuilder {
         self.build_as(RegistryKind::AsConfigured)
     }
 
+    /// A registry in which every region is in memory, whatever tiers its settings name, also one that nobody configured.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn build_in_memory(self) -> Registry {
+        self.build_as(RegistryKind::InMemory)
+    }
+
     fn build_as(self, kind: RegistryKind) -> Registry {
         let RegistryBuilder { clock, strictness, observer } = self;
         Registry {
@@ -116,19 +123,6 @@ impl Registry {
     pub fn global() -> &'static Registry {
         static GLOBAL: std::sync::LazyLock<Registry> = std::sync::LazyLock::new(Registry::new);
         &GLOBAL
-    }
-
-    /// A registry for tests: strict, by a clock that stands still until it is moved ([`Registry::clock`]), and with every
-    /// region in memory: whatever tiers the settings name, and also regions that nobody configured (for an hour).
-    ///
-    /// It has the scheme `memory`, which here never evicts. Another one may be registered in its place.
-    #[cfg(feature = "testkit")]
-    pub fn for_tests() -> Self {
-        let builder = Self::builder().clock(Clock::Manual(ManualClock::new())).strictness(Strictness::Strict);
-        let registry = builder.build_as(RegistryKind::InMemory);
-        let open = |_: &BackendUrl, _: &OpenContext| Ok(Opened::Near(Arc::new(crate::testkit::MapBackend::new()) as _));
-        registry.set_scheme("memory", Arc::new(open));
-        registry
     }
 
     /// Lets `scheme://..` be opened by `opener`.

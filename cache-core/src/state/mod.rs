@@ -18,6 +18,7 @@ use crate::key::{FarKey, KeyGenerator, KeyPlace, KeyRef, Scope, scope_key};
 use crate::observe::{Complaints, Count, Event, Observer, Stats};
 use crate::plan::Tiers;
 use crate::policy::Policy;
+use crate::reach::Reach;
 use crate::record::{Codec, Compression};
 
 pub use namespace::{NamespaceState, SiteShape, ValueType};
@@ -130,6 +131,15 @@ impl RegionState {
         }
     }
 
+    /// The tiers that values of this reach can be in; `None` if there are none.
+    pub(crate) fn tiers_within(&self, reach: Reach) -> Option<Tiers> {
+        match (self.tiers()?, reach) {
+            (tiers, Reach::Everywhere) => Some(tiers),
+            (Tiers::Near | Tiers::NearOverFar, Reach::Near) => Some(Tiers::Near),
+            (Tiers::Far, Reach::Near) => None,
+        }
+    }
+
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
         self.gate.load(Ordering::Relaxed) == Gate::Open as u8
@@ -200,6 +210,13 @@ impl RegionState {
         if let Put::TooLarge { limit } = near.put(key, object, self.clock.now_or_just_after()) {
             let detail = format_args!("a value of {weight} bytes is larger than the near tier admits ({limit} bytes)");
             self.observe(namespace, Count::TooLarge, Some(detail));
+        }
+    }
+
+    /// What is near may be served from now on only while somebody reloads it.
+    pub(crate) fn soften_near(&self, key: KeyRef<'_>) {
+        if let Some(near) = &self.near {
+            near.visit(key, &mut |object| object.soften());
         }
     }
 

@@ -1,0 +1,125 @@
+//! A region without the attribute: by the name of a namespace and the arguments as one value, `("bob", 0)` or `42`.
+
+mod namespace;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Result;
+use crate::key::KeyWriter;
+use crate::outcome::{Alone, OkOnly, Returns, Whole};
+use crate::region::{Bound, BoundScope, EntryTerms, Get, Invalidate, Region, Set};
+use crate::serve::{self, Served};
+use crate::terms::Terms;
+use crate::wire::Serde;
+
+pub use namespace::Namespace;
+
+impl Region {
+    /// Reads the value under `arguments`, if it is fresh. Nothing is loaded.
+    pub fn get<V>(&self, namespace: &str, arguments: impl Serialize) -> Get<V>
+    where
+        V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
+    {
+        let bound = Bound::by_name(self, namespace, &arguments);
+        Get::new(bound.map(|bound| bound.map(|bound| bound.access(EntryTerms::default()))))
+    }
+
+    /// Stores `value` under `arguments`.
+    pub fn set<V>(&self, namespace: &str, arguments: impl Serialize, value: V) -> Set<V>
+    where
+        V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
+    {
+        let bound = Bound::by_name(self, namespace, &arguments);
+        Set::new(bound.map(|bound| bound.map(|bound| bound.access(EntryTerms::default()))), value)
+    }
+
+    /// Makes the entry under `arguments` unreachable: the one that a cached function with these arguments made, whatever
+    /// the integers' width or the strings' type. One argument may stand without its tuple.
+    pub fn invalidate(&self, namespace: &str, arguments: impl Serialize) -> Invalidate {
+        Invalidate::key(Bound::by_name(self, namespace, &arguments))
+    }
+
+    /// Makes every entry of `namespace` unreachable. Its cost grows with the nodes, not with the entries.
+    pub fn invalidate_namespace(&self, namespace: &str) -> Invalidate {
+        Invalidate::scope(self.scope(Some(namespace)))
+    }
+
+    /// Makes every entry of the region unreachable, and empties the near tier.
+    pub fn clear(&self) -> Invalidate {
+        Invalidate::scope(self.scope(None))
+    }
+
+    /// The value under `arguments`; what `load` returns if there is none. Only its `Ok` is kept.
+    ///
+    /// # Errors
+    ///
+    /// What `load` returned; trouble of the cache itself is no error here.
+    pub fn get_or_create<V, E>(
+        &self,
+        namespace: &str,
+        arguments: impl Serialize,
+        load: impl FnOnce() -> std::result::Result<V, E>,
+    ) -> std::result::Result<V, E>
+    where
+        V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
+    {
+        let terms = Terms::new(Returns::new(), OkOnly, Alone, Serde);
+        serve::blocking(self, &Served::direct(namespace), &mut KeyWriter::call(namespace, &arguments), terms, (), |()| load())
+    }
+
+    /// The same for a `load` that returns a value: whatever it is, also an `Err`, is kept.
+    pub fn get_or_create_value<V>(&self, namespace: &str, arguments: impl Serialize, load: impl FnOnce() -> V) -> V
+    where
+        V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
+    {
+        let terms = Terms::new(Returns::new(), Whole, Alone, Serde);
+        serve::blocking(self, &Served::direct(namespace), &mut KeyWriter::call(namespace, &arguments), terms, (), |()| load())
+    }
+
+    /// The async twin of [`get_or_create`](Region::get_or_create).
+    ///
+    /// # Errors
+    ///
+    /// What `load` resolved to.
+    pub fn get_or_create_async<V, E, A, L, F>(
+        &self,
+        namespace: &str,
+        arguments: A,
+        load: L,
+    ) -> impl Future<Output = std::result::Result<V, E>> + use<V, E, A, L, F>
+    where
+        A: Serialize,
+        V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
+        L: FnOnce() -> F,
+        F: Future<Output = std::result::Result<V, E>>,
+    {
+        let terms = Terms::new(Returns::new(), OkOnly, Alone, Serde);
+        let mut key = KeyWriter::call(namespace, &arguments);
+        serve::tasks(self, &Served::direct(namespace), &mut key, terms, (), |()| load())
+    }
+
+    /// The async twin of [`get_or_create_value`](Region::get_or_create_value).
+    pub fn get_or_create_value_async<V, A, L, F>(
+        &self,
+        namespace: &str,
+        arguments: A,
+        load: L,
+    ) -> impl Future<Output = V> + use<V, A, L, F>
+    where
+        A: Serialize,
+        V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
+        L: FnOnce() -> F,
+        F: Future<Output = V>,
+    {
+        let terms = Terms::new(Returns::new(), Whole, Alone, Serde);
+        let mut key = KeyWriter::call(namespace, &arguments);
+        serve::tasks(self, &Served::direct(namespace), &mut key, terms, (), |()| load())
+    }
+
+    fn scope(&self, namespace: Option<&str>) -> Result<Option<BoundScope>> {
+        let Some(state) = self.configured()? else { return Ok(None) };
+        let namespace = namespace.map(|name| state.namespace(name));
+        Ok(Some(BoundScope { state, namespace }))
+    }
+}

@@ -1,0 +1,224 @@
+//! Reads and writes of one entry without a function: the twins of `get` and `set`.
+
+use std::sync::Arc;
+
+use super::call::{Call, Held};
+use super::exchange::{missing_face, one, unasked};
+use super::settle::Own;
+use crate::backend::Recall;
+use crate::board::Standing;
+use crate::error::Result;
+use crate::key::Key;
+use crate::observe::Count;
+use crate::outcome::{Alone, Whole};
+use crate::plan::{Answer, Found, Reading, Tiers, Verdict};
+use crate::policy::Policy;
+use crate::state::{Far, NamespaceState, RegionState};
+use crate::terms::{Ask, Terms};
+use crate::wire::Wire;
+
+/// What became of a value that was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetOutcome {
+    /// It is stored: near, far, or both.
+    Stored,
+    /// An invalidation, or another value, came between: what was set is older, and was not stored.
+    Superseded,
+    /// It was not stored, for this reason.
+    NotStored(NotStored),
+}
+
+/// Why a value that was set was not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotStored {
+    /// The region is switched off or paused.
+    Off,
+    /// The far tier gives no fence: nothing can be stored there without losing invalidations.
+    Unfenced,
+    /// The tier does not take it: too large, or nothing that the codec can write.
+    Refused,
+    /// The far tier did not answer.
+    Unknown,
+}
+
+/// One entry, and on what terms it is read or written.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    pub(crate) state: Arc<RegionState>,
+    pub(crate) namespace: Arc<NamespaceState>,
+    pub(crate) key: Key,
+    pub(crate) policy: Policy,
+    pub(crate) version: u16,
+}
+
+type Bare<V, W> = Call<V, Whole, Alone, W>;
+
+impl Access {
+    /// A call without a function; `None` where the region is switched off or paused.
+    fn begin<V: Clone + Send + Sync + 'static, W: Wire<V>>(self, ask: Ask) -> Option<Bare<V, W>> {
+        let tiers = self.state.tiers_within(W::REACH).filter(|_| self.state.is_open())?;
+        let Access { state, namespace, key, policy, version } = self;
+        Some(Call::begin(state, namespace, tiers, key.as_ref(), Terms::of(ask, Alone), policy, version))
+    }
+}
+
+pub(crate) fn get_blocking<V: Clone + Send + Sync + 'static, W: Wire<V>>(access: Access) -> Result<Option<V>> {
+    let Some(mut call) = access.begin::<V, W>(Ask::Cache) else { return Ok(None) };
+    if let Some(value) = call.get_near() {
+        return Ok(Some(value));
+    }
+    let Some(far) = call.far() else { return Ok(None) };
+    let Some(far) = far.blocking.clone() else { return Err(missing_face()) };
+    for recall in [Recall::Allowed, Recall::Never] {
+        call.prepare();
+        let Some(read) = call.to_read_only(recall) else { return Err(unasked()) };
+        let seen = one(far.read(&read))?;
+        let reading = call.seen(Ok(seen));
+        if let Some(claim) = call.to_hand_back_accident() {
+            let returned = one(far.hand_back(&[claim], call.scopes()));
+            call.handed_back(returned);
+        }
+        match reading {
+            Reading::Seen { found: Found::Doubtful, .. } => {}
+            Reading::Seen { found: Found::Fresh, .. } => return Ok(call.found(Answer::Far)),
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+pub(crate) async fn get_async<V: Clone + Send + Sync + 'static, W: Wire<V>>(access: Access) -> Result<Option<V>> {
+    let Some(mut call) = access.begin::<V, W>(Ask::Cache) else { return Ok(None) };
+    if let Some(value) = call.get_near() {
+        return Ok(Some(value));
+    }
+    let Some(far) = call.far() else { return Ok(None) };
+    let Some(far) = far.tasks.clone() else { return Err(missing_face()) };
+    for recall in [Recall::Allowed, Recall::Never] {
+        call.prepare();
+        let Some(read) = call.to_read_only(recall) else { return Err(unasked()) };
+        let seen = one(far.read(&read).await)?;
+        let reading = call.seen(Ok(seen));
+        if let Some(claim) = call.to_hand_back_accident() {
+            let returned = one(far.hand_back(&[claim], call.scopes()).await);
+            call.handed_back(returned);
+        }
+        match reading {
+            Reading::Seen { found: Found::Doubtful, .. } => {}
+            Reading::Seen { found: Found::Fresh, .. } => return Ok(call.found(Answer::Far)),
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+pub(crate) fn set_blocking<V: Clone + Send + Sync + 'static, W: Wire<V>>(access: Access, value: V) -> Result<SetOutcome> {
+    let Some(mut call) = access.begin::<V, W>(Ask::Anew) else { return Ok(SetOutcome::NotStored(NotStored::Off)) };
+    let own = call.given(value);
+    let Some(far) = call.far() else { return Ok(call.set_near(own)) };
+    let Some(far) = far.blocking.clone() else { return Err(missing_face()) };
+    call.prepare();
+    let seen = match call.to_read_only(Recall::Never) {
+        Some(read) => one(far.read(&read)),
+        None => Err(unasked()),
+    };
+    if let Some(outcome) = unfenced(call.seen(seen)) {
+        return Ok(outcome);
+    }
+    let filled = match call.to_fill(&own) {
+        Some(fill) => Some(one(far.fill(&[fill.as_fill()], call.scopes()))),
+        None => None,
+    };
+    let verdict = call.filled(filled);
+    if let Some(claim) = call.to_hand_back_accident() {
+        let returned = one(far.hand_back(&[claim], call.scopes()));
+        call.handed_back(returned);
+    }
+    Ok(call.set_far(verdict, own))
+}
+
+pub(crate) async fn set_async<V: Clone + Send + Sync + 'static, W: Wire<V>>(access: Access, value: V) -> Result<SetOutcome> {
+    let Some(mut call) = access.begin::<V, W>(Ask::Anew) else { return Ok(SetOutcome::NotStored(NotStored::Off)) };
+    let own = call.given(value);
+    let Some(far) = call.far() else { return Ok(call.set_near(own)) };
+    let Some(far) = far.tasks.clone() else { return Err(missing_face()) };
+    call.prepare();
+    let seen = match call.to_read_only(Recall::Never) {
+        Some(read) => one(far.read(&read).await),
+        None => Err(unasked()),
+    };
+    if let Some(outcome) = unfenced(call.seen(seen)) {
+        return Ok(outcome);
+    }
+    let filled = match call.to_fill(&own) {
+        Some(fill) => Some(one(far.fill(&[fill.as_fill()], call.scopes()).await)),
+        None => None,
+    };
+    let verdict = call.filled(filled);
+    if let Some(claim) = call.to_hand_back_accident() {
+        let returned = one(far.hand_back(&[claim], call.scopes()).await);
+        call.handed_back(returned);
+    }
+    Ok(call.set_far(verdict, own))
+}
+
+/// Why nothing can be stored after this reading, if so.
+fn unfenced(reading: Reading) -> Option<SetOutcome> {
+    match reading {
+        Reading::Failed => Some(SetOutcome::NotStored(NotStored::Unknown)),
+        Reading::Seen { found: Found::HigherVersion, .. } => Some(SetOutcome::NotStored(NotStored::Refused)),
+        Reading::Seen { fenced: false, .. } => Some(SetOutcome::NotStored(NotStored::Unfenced)),
+        Reading::Seen { .. } => None,
+    }
+}
+
+impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Bare<V, W> {
+    /// The far tier, if this call has to do with it.
+    fn far(&self) -> Option<&Far> {
+        if self.tiers == Tiers::Near { None } else { self.state.far.as_ref() }
+    }
+
+    fn get_near(&mut self) -> Option<V> {
+        if !self.look_again() {
+            return None;
+        }
+        self.namespace.counters.near_hit();
+        self.near.take().and_then(|object| object.value().downcast_ref().cloned())
+    }
+
+    /// A value that was given instead of loaded.
+    fn given(&mut self, value: V) -> Own<V, Whole> {
+        self.observe(Count::Set);
+        self.ttl = self.jittered(self.policy.ttl);
+        Ok(Held::Own(value))
+    }
+
+    fn set_near(&mut self, own: Own<V, Whole>) -> SetOutcome {
+        let Ok(held) = own;
+        match self.replace_near(held.into_value(), self.state.clock.now()) {
+            Standing::Current => SetOutcome::Stored,
+            Standing::Void => {
+                self.observe(Count::Superseded);
+                SetOutcome::Superseded
+            }
+        }
+    }
+
+    fn set_far(&mut self, verdict: Verdict, own: Own<V, Whole>) -> SetOutcome {
+        match verdict {
+            Verdict::Held => {
+                let Ok(held) = own;
+                let proved = self.settled.map_or(self.started, |settled| settled.proved);
+                // Voided here since: the fill passed before the invalidation reached the node, which then removed it.
+                match self.replace_near(held.into_value(), proved) {
+                    Standing::Current => SetOutcome::Stored,
+                    Standing::Void => SetOutcome::Superseded,
+                }
+            }
+            Verdict::Lost => SetOutcome::Superseded,
+            Verdict::Unknown => SetOutcome::NotStored(NotStored::Unknown),
+            Verdict::Unsent => SetOutcome::NotStored(NotStored::Refused),
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The way of a call: the near hit in a straight line, everything else behind it.
+//!
+//! A near hit takes no lock, allocates nothing, reads the coarse clock once and writes to no shared cache line but the
+//! visited mark of its entry.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::board::is_loading;
+use crate::drive::{self, Call};
+use crate::key::{KeyError, KeyRef, KeyWriter};
+use crate::observe::Count;
+use crate::outcome::{Outcome, Sharing};
+use crate::plan::Tiers;
+use crate::region::{EntryTerms, Region, StateRef};
+use crate::site::{NamespaceRef, Site};
+use crate::state::{Gate, NamespaceState, RegionState, SiteShape, ValueType};
+use crate::terms::{Ask, Terms};
+use crate::wire::Wire;
+
+/// Whose results are served.
+pub(crate) enum Served<'a> {
+    /// A cached function's.
+    Site(&'a Site),
+    /// A namespace's, by name.
+    Direct { namespace: &'a str },
+}
+
+impl<'a> Served<'a> {
+    pub(crate) fn direct(namespace: &'a str) -> Self {
+        Served::Direct { namespace }
+    }
+
+    #[inline]
+    fn namespace(&self, state: &StateRef<'_>) -> NamespaceRef<'_> {
+        match self {
+            Served::Site(site) => site.namespace(state),
+            Served::Direct { namespace } => NamespaceRef::Found(state.as_arc().namespace(namespace)),
+        }
+    }
+
+    fn terms(&self) -> EntryTerms {
+        match self {
+            Served::Site(site) => EntryTerms { ttl: site.spec().ttl, version: site.spec().version },
+            Served::Direct { .. } => EntryTerms::default(),
+        }
+    }
+}
+
+/// Answers a blocking call.
+#[inline]
+pub(crate) fn blocking<R, O, S, W, A>(
+    region: &Region,
+    served: &Served<'_>,
+    key: &mut KeyWriter,
+    terms: Terms<R, O, S, W>,
+    arguments: A,
+    load: impl FnOnce(A) -> R,
+) -> R
+where
+    O: Outcome<R>,
+    O::Value: Clone + Send + Sync + 'static,
+    S: Sharing<O::Failure>,
+    W: Wire<O::Value>,
+{
+    match probe(region, served, key, terms, Face::Blocking) {
+        Probed::Hit(value) => O::succeed(value),
+        Probed::Miss(call) => drive::blocking::drive(*call, arguments, load),
+        Probed::Through => load(arguments),
+    }
+}
+
+/// Answers an async call. The near tier is asked at once, and what is left of the future is small.
+#[inline]
+pub(crate) fn tasks<R, O, S, W, A, L, F>(
+    region: &Region,
+    served: &Served<'_>,
+    key: &mut KeyWriter,
+    terms: Terms<R, O, S, W>,
+    arguments: A,
+    load: L,
+) -> impl Future<Output = R> + use<R, O, S, W, A, L, F>
+where
+    O: Outcome<R>,
+    O::Value: Clone + Send + Sync + 'static,
+    S: Sharing<O::Failure>,
+    W: Wire<O::Value>,
+    L: FnOnce(A) -> F,
+    F: Future<Output = R>,
+{
+    match probe(region, served, key, terms, Face::Tasks) {
+        Probed::Hit(value) => Answering::Ready(Some(O::succeed(value))),
+        Probed::Miss(call) => Answering::Cold(Box::pin(cold(Some(call), arguments, load))),
+        Probed::Through => Answering::Cold(Box::pin(cold(None, arguments, load))),
+    }
+}
+
+/// Everything but a hit. It is boxed, so that it costs a future that hits a pointer.
+async fn cold<R, O, S, W, A, L, F>(call: Option<Box<Call<R, O, S, W>>>, arguments: A, load: L) -> R
+where
+    O: Outcome<R>,
+    O::Value: Clone + Send + Sync + 'static,
+    S: Sharing<O::Failure>,
+    W: Wire<O::Value>,
+    L: FnOnce(A) -> F,
+    F: Future<Output = R>,
+{
+    match call {
+        Some(call) => drive::tasks::drive(*call, arguments, load).await,
+        None => load(arguments).await,
+    }
+}
+
+/// The future of an async call: the hit itself, or a pointer.
+enum Answering<R, C> {
+    Ready(Option<R>),
+    Cold(Pin<Box<C>>),
+}
+
+/// Nothing in it is pinned but the box.
+impl<R, C> Unpin for Answering<R, C> {}
+
+impl<R, C: Future<Output = R>> Future for Answering<R, C> {
+    type Output = R;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
+        match &mut *self {
+            Answering::Ready(result) => result.take().map_or(Poll::Pending, Poll::Ready),
+            Answering::Cold(cold) => cold.as_mut().poll(cx),
+        }
+    }
+}
+
+/// What the near tier had to say.
+enum Probed<V, C> {
+    Hit(V),
+    Miss(Box<C>),
+    /// The cache is not asked.
+    Through,
+}
+
+/// How the caller waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Face {
+    Blocking,
+    Tasks,
+}
+
+#[inline]
+fn probe<R, O, S, W>(
+    region: &Region,
+    served: &Served<'_>,
+    key: &mut KeyWriter,
+    terms: Terms<R, O, S, W>,
+    face: Face,
+) -> Probed<O::Value, Call<R, O, S, W>>
+where
+    O: Outcome<R>,
+    O::Value: Clone + Send + Sync + 'static,
+    S: Sharing<O::Failure>,
+    W: Wire<O::Value>,
+{
+    let key = key.finish();
+    let Some(state) = region.state() else {
+        region.complain_unconfigured();
+        return Probed::Through;
+    };
+    let namespace = served.namespace(&state);
+    match key {
+        Ok(key) => {
+            if terms.ask == Ask::Cache
+                && let Some(value) = near_hit(state.as_arc(), namespace.as_arc(), key)
+            {
+                return Probed::Hit(value);
+            }
+            miss(served, state.as_arc(), namespace.as_arc(), key, terms, face)
+        }
+        Err(error) => key_error(state.as_arc(), namespace.as_arc(), error),
+    }
+}
+
+#[inline]
+fn near_hit<V: Clone + 'static>(state: &RegionState, namespace: &NamespaceState, key: KeyRef<'_>) -> Option<V> {
+    let near = state.near.as_deref().filter(|_| state.is_open())?;
+    let now = state.clock.now_or_just_after();
+    let mut hit = None;
+    near.visit(key, &mut |object| {
+        if object.serves(now) {
+            hit = object.value().downcast_ref::<V>().cloned();
+        }
+    });
+    if hit.is_some() {
+        // What a load reads becomes part of another value, for longer than this one would be: it is read strictly.
+        if state.far.is_some() && is_loading() {
+            return None;
+        }
+        namespace.counters.near_hit();
+    }
+    hit
+}
+
+#[cold]
+fn miss<R, O, S, W>(
+    served: &Served<'_>,
+    state: &Arc<RegionState>,
+    namespace: &Arc<NamespaceState>,
+    key: KeyRef<'_>,
+    terms: Terms<R, O, S, W>,
+    face: Face,
+) -> Probed<O::Value, Call<R, O, S, W>>
+where
+    O: Outcome<R>,
+    O::Value: Clone + Send + Sync + 'static,
+    S: Sharing<O::Failure>,
+    W: Wire<O::Value>,
+{
+    let through = |why: std::fmt::Arguments<'_>| {
+        state.observe(namespace, Count::Bypass, Some(why));
+        Probed::Through
+    };
+    if terms.ask == Ask::Function {
+        return through(format_args!("`when` did not hold"));
+    }
+    if state.gate() != Gate::Open {
+        return through(format_args!("the region is paused or switched off"));
+    }
+    let Some(tiers) = state.tiers_within(W::REACH) else {
+        let name = namespace.name();
+        state.complain("near_only", name, format_args!("`{name}` is `near_only`, and its region has no near tier"));
+        return through(format_args!("the function is `near_only`, and there is no near tier"));
+    };
+    if let (Some(far), true) = (&state.far, tiers != Tiers::Near) {
+        let (there, how) = match face {
+            Face::Blocking => (far.blocking.is_some(), "blocking"),
+            Face::Tasks => (far.tasks.is_some(), "async"),
+        };
+        if !there {
+            let name = namespace.name();
+            state.complain("face", name, format_args!("the far tier has no {how} face: `{name}` runs uncached"));
+            return through(format_args!("the far tier has no {how} face"));
+        }
+    }
+    if let Served::Site(site) = served {
+        register::<O::Value>(site, state, namespace, key);
+    }
+    let own = served.terms();
+    let policy = own.policy(&state.policy);
+    let call = Call::begin(state.clone(), namespace.clone(), tiers, key, terms, policy, own.version);
+    Probed::Miss(Box::new(call))
+}
+
+/// Notes the function and the shape of its arguments, so that calls by name that cannot reach it are told.
+fn register<V: 'static>(site: &Site, state: &RegionState, namespace: &NamespaceState, key: KeyRef<'_>) {
+    let shape = key.arguments().shape_of_call(site.spec().arguments.len());
+    let site = SiteShape { function: site.spec().function, shape, value: ValueType::of::<V>() };
+    if namespace.register(site).is_some() {
+        state.complain_of_types(namespace);
+    }
+}
+
+#[cold]
+fn key_error<V, C>(state: &RegionState, namespace: &NamespaceState, error: &KeyError) -> Probed<V, C> {
+    state.observe(namespace, Count::KeyError, Some(format_args!("{error}")));
+    state.complain("key", namespace.name(), format_args!("`{}` runs uncached: {error}", namespace.name()));
+    Probed::Through
+}

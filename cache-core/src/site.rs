@@ -1,0 +1,81 @@
+//! A cached function, as the attribute knows it: one `static` beside each.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::key::KeyWriter;
+use crate::region::StateRef;
+use crate::state::{NamespaceState, RegionState};
+
+/// What the attribute knows of a cached function.
+#[derive(Debug)]
+pub struct SiteSpec {
+    /// Its path, for messages.
+    pub function: &'static str,
+    /// The namespace of its results.
+    pub namespace: &'static str,
+    /// The names of the arguments in its key, in order.
+    pub arguments: &'static [&'static str],
+    /// Its `version`.
+    pub version: u16,
+    /// Its `ttl`; `None` is the region's.
+    pub ttl: Option<Duration>,
+}
+
+/// A cached function, and where its results were found to be kept.
+#[derive(Debug)]
+pub struct Site {
+    spec: SiteSpec,
+    bound: OnceLock<(Arc<RegionState>, Arc<NamespaceState>)>,
+}
+
+/// A namespace, as it was found.
+pub(crate) enum NamespaceRef<'a> {
+    Remembered(&'a Arc<NamespaceState>),
+    Found(Arc<NamespaceState>),
+}
+
+impl NamespaceRef<'_> {
+    #[inline]
+    pub(crate) fn as_arc(&self) -> &Arc<NamespaceState> {
+        match self {
+            NamespaceRef::Remembered(namespace) => namespace,
+            NamespaceRef::Found(namespace) => namespace,
+        }
+    }
+}
+
+impl Site {
+    /// The site of a function.
+    pub const fn new(spec: SiteSpec) -> Self {
+        Site { spec, bound: OnceLock::new() }
+    }
+
+    /// Starts a key: the namespace, and the number of arguments.
+    #[inline]
+    pub fn key(&self) -> KeyWriter {
+        KeyWriter::new(self.spec.namespace, self.spec.arguments.len())
+    }
+
+    pub(crate) fn spec(&self) -> &SiteSpec {
+        &self.spec
+    }
+
+    /// The namespace in the region that was found. The first region that a region handle remembers is remembered here.
+    #[inline]
+    pub(crate) fn namespace(&self, state: &StateRef<'_>) -> NamespaceRef<'_> {
+        match self.bound.get() {
+            Some((bound, namespace)) if Arc::ptr_eq(bound, state.as_arc()) => NamespaceRef::Remembered(namespace),
+            _ => self.find(state),
+        }
+    }
+
+    #[cold]
+    fn find(&self, state: &StateRef<'_>) -> NamespaceRef<'_> {
+        let namespace = state.as_arc().namespace(self.spec.namespace);
+        if let StateRef::Remembered(state) = state {
+            let _ = self.bound.set((Arc::clone(state), namespace.clone()));
+        }
+        NamespaceRef::Found(namespace)
+    }
+}
