@@ -429,7 +429,10 @@ mod tests {
         fn remove(&self, key: KeyRef<'_>) -> bool {
             match self.1 {
                 Flaw::ForgetsRemovals => shown(self, &key.to_key()).is_some(),
-                Flaw::RemoveSaysYes => self.0.remove(key) || true,
+                Flaw::RemoveSaysYes => {
+                    self.0.remove(key);
+                    true
+                }
                 _ => self.named(key, |key| self.0.remove(key)),
             }
         }
