@@ -105,9 +105,9 @@ fn each_operation_sends_the_commands_that_its_rule_names() {
     assert_eq!(wire(&nodes), ["md k C1", "md k C1 I", "md k C1"]);
 
     nodes.trace();
-    drop(BytesBackend::invalidate(&far, &[k.clone()], Strength::Soft));
-    drop(BytesBackend::validate(&far, &[k.clone()], &[]));
-    drop(BytesBackend::invalidate(&far, &[k.clone()], Strength::Hard));
+    drop(BytesBackend::invalidate(&far, std::slice::from_ref(&k), Strength::Soft));
+    drop(BytesBackend::validate(&far, std::slice::from_ref(&k), &[]));
+    drop(BytesBackend::invalidate(&far, std::slice::from_ref(&k), Strength::Hard));
     // The validation won the stale item's token by accident, and hands it back.
     assert_eq!(wire(&nodes), ["md k I", "mg k cts", "md k C5 I", "md k"]);
 
