@@ -59,6 +59,12 @@ impl<'a> KeyRef<'a> {
         KeyCheck(xxh3_64(self.bytes))
     }
 
+    /// A key with a hash that is not its own, to show what becomes of two keys that share one.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn with_hash(self, hash: u64) -> KeyRef<'a> {
+        KeyRef { hash, ..self }
+    }
+
     /// A copy on the heap.
     pub fn to_key(self) -> Key {
         Key { hash: self.hash, bytes: Arc::from(self.bytes) }

@@ -315,18 +315,20 @@ pub fn block_on<T>(clock: &ManualClock, future: impl Future<Output = T>) -> Resu
     let ready: Arc<Mutex<BTreeSet<usize>>> = Arc::default();
     let waker = Waker::from(Arc::new(WakeTask { id: 0, ready: ready.clone() }));
     let mut future = std::pin::pin!(future);
+    let mut asleep = false;
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return Ok(value);
         }
         if ready.lock().unwrap_or_else(PoisonError::into_inner).remove(&0) {
+            asleep = false;
             continue;
         }
         match clock.next_wake().filter(|tick| *tick < Tick::NEVER) {
             Some(next) => clock.advance(next.since(clock.now())),
-            // Another thread that shares the clock may have moved it, and with it woken this future, just now.
-            None if ready.lock().unwrap_or_else(PoisonError::into_inner).contains(&0) => {}
-            None => return Err(Stuck::Deadlock(vec!["the awaited future".to_owned()])),
+            None if asleep => return Err(Stuck::Deadlock(vec!["the awaited future".to_owned()])),
+            // Another thread that shares the clock may just have passed the instant: one more look tells.
+            None => asleep = true,
         }
     }
 }

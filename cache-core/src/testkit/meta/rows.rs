@@ -207,36 +207,36 @@ fn left_for_ever(reply: &Reply) -> Done {
 }
 
 fn miss_and_win(talk: &Talk<'_>) -> Done {
-    let foo = talk.key("foo")?;
-    let ask = MetaGet { recache: Some(10), ..claim(&foo, "svtcf", 30) };
+    let item = talk.key("item")?;
+    let ask = MetaGet { recache: Some(10), ..claim(&item, "svtcf", 30) };
     let won = talk.expect(A, ask.clone(), "VA \"\" f0 s0 W")?;
     let lost = talk.expect(B, ask, "VA \"\" f0 s0 Z")?;
     same("CAS of one stub", cas(&won)?, cas(&lost)?)?;
     left_about(&lost, 30)?;
-    talk.expect(C, mg(&foo, "v"), "VA \"\" Z")?;
-    talk.expect(C, Command::ClassicGet(foo), "VA \"\" f0").map(drop)
+    talk.expect(C, mg(&item, "v"), "VA \"\" Z")?;
+    talk.expect(C, Command::ClassicGet(item), "VA \"\" f0").map(drop)
 }
 
 fn fenced_store(talk: &Talk<'_>) -> Done {
-    let foo = talk.key("foo")?;
-    let token = cas(&talk.expect(A, claim(&foo, "c", 30), "HD W")?)?;
-    let stored = talk.expect(A, MetaSet { client_flags: 7, ..fenced(&foo, "hello", token) }, "HD")?;
+    let item = talk.key("item")?;
+    let token = cas(&talk.expect(A, claim(&item, "c", 30), "HD W")?)?;
+    let stored = talk.expect(A, MetaSet { client_flags: 7, ..fenced(&item, "hello", token) }, "HD")?;
     newer("a store", token, cas(&stored)?)?;
-    let ask = MetaGet { recache: Some(10), ..claim(&foo, "vtcf", 30) };
+    let ask = MetaGet { recache: Some(10), ..claim(&item, "vtcf", 30) };
     let seen = talk.expect(B, ask, "VA \"hello\" f7")?;
     same("CAS told by the store and by a read", cas(&stored)?, cas(&seen)?)?;
     left_about(&seen, 60)
 }
 
 fn early_refresh(talk: &Talk<'_>) -> Done {
-    let foo = talk.key("foo")?;
-    let first = talk.put(&foo, "hello", 60)?;
-    let ask = MetaGet { recache: Some(100), ..claim(&foo, "vtc", 30) };
+    let item = talk.key("item")?;
+    let first = talk.put(&item, "hello", 60)?;
+    let ask = MetaGet { recache: Some(100), ..claim(&item, "vtc", 30) };
     let won = talk.expect(A, ask.clone(), "VA \"hello\" W")?;
     same("R changes no CAS", cas(&won)?, first)?;
     left_about(&won, 60)?;
     talk.expect(B, ask.clone(), "VA \"hello\" Z")?;
-    talk.expect(A, MetaSet { ttl: Some(200), ..fenced(&foo, "hello2", first) }, "HD")?;
+    talk.expect(A, MetaSet { ttl: Some(200), ..fenced(&item, "hello2", first) }, "HD")?;
     talk.expect(B, ask, "VA \"hello2\"").map(drop)
 }
 
@@ -251,33 +251,33 @@ fn recache_is_strict(talk: &Talk<'_>) -> Done {
 }
 
 fn soft_invalidation(talk: &Talk<'_>) -> Done {
-    let foo = talk.key("foo")?;
-    let before = talk.put(&foo, "hello2", 60)?;
-    talk.expect(A, MetaDelete { ttl: Some(30), ..soften(&foo) }, "HD")?;
-    let ask = MetaGet { recache: Some(10), ..claim(&foo, "vtc", 30) };
+    let item = talk.key("item")?;
+    let before = talk.put(&item, "hello2", 60)?;
+    talk.expect(A, MetaDelete { ttl: Some(30), ..soften(&item) }, "HD")?;
+    let ask = MetaGet { recache: Some(10), ..claim(&item, "vtc", 30) };
     let won = talk.expect(B, ask.clone(), "VA \"hello2\" W X")?;
     newer("md I", before, cas(&won)?)?;
     left_about(&won, 30)?;
     let lost = talk.expect(C, ask, "VA \"hello2\" Z X")?;
     same("one stale item", cas(&won)?, cas(&lost)?)?;
-    let refused = talk.expect(C, fenced(&foo, "old", before), "EX")?;
+    let refused = talk.expect(C, fenced(&item, "old", before), "EX")?;
     same("the CAS of a refused store", cas(&refused)?, 0)?;
-    talk.expect(B, fenced(&foo, "new", cas(&won)?), "HD")?;
-    talk.expect(C, mg(&foo, "v"), "VA \"new\"").map(drop)
+    talk.expect(B, fenced(&item, "new", cas(&won)?), "HD")?;
+    talk.expect(C, mg(&item, "v"), "VA \"new\"").map(drop)
 }
 
 fn stale_store(talk: &Talk<'_>) -> Done {
-    let foo = talk.key("foo")?;
-    let before = talk.put(&foo, "hello", 60)?;
-    talk.expect(A, MetaDelete { ttl: Some(30), ..soften(&foo) }, "HD")?;
-    let won = cas(&talk.expect(B, claim(&foo, "c", 30), "HD W X")?)?;
-    let late = talk.expect(C, MetaSet { flags: "cI", ..fenced(&foo, "old", before) }, "HD")?;
+    let item = talk.key("item")?;
+    let before = talk.put(&item, "hello", 60)?;
+    talk.expect(A, MetaDelete { ttl: Some(30), ..soften(&item) }, "HD")?;
+    let won = cas(&talk.expect(B, claim(&item, "c", 30), "HD W X")?)?;
+    let late = talk.expect(C, MetaSet { flags: "cI", ..fenced(&item, "old", before) }, "HD")?;
     newer("a late store with I", won, cas(&late)?)?;
-    let seen = talk.expect(C, mg(&foo, "vtc"), "VA \"old\" Z X")?;
+    let seen = talk.expect(C, mg(&item, "vtc"), "VA \"old\" Z X")?;
     same("the late store's CAS", cas(&seen)?, cas(&late)?)?;
     left_about(&seen, 30)?;
-    talk.expect(B, fenced(&foo, "new", won), "EX")?;
-    talk.expect(B, MetaSet { flags: "cI", ..fenced(&foo, "later", cas(&late)? + 1000) }, "EX").map(drop)
+    talk.expect(B, fenced(&item, "new", won), "EX")?;
+    talk.expect(B, MetaSet { flags: "cI", ..fenced(&item, "later", cas(&late)? + 1000) }, "EX").map(drop)
 }
 
 fn hard_delete(talk: &Talk<'_>) -> Done {
@@ -637,8 +637,8 @@ mod tests {
     #[test]
     fn after_a_restart_everything_is_gone_and_cas_numbers_come_again() {
         let server = server(ServerSettings::default());
-        let foo = key("foo");
-        let claim = || server.execute(0, &claim(&foo, "c", 30).into());
+        let item = key("item");
+        let claim = || server.execute(0, &claim(&item, "c", 30).into());
         assert_eq!((claim().cas, claim().cas), (Some(1), Some(1)));
         server.flush_all();
         assert_eq!(claim().cas, Some(2), "a flush does not reset them");

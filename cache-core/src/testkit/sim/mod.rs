@@ -15,3 +15,8 @@ mod tasks;
 pub use client::SimFar;
 pub use faults::{Fate, Faults};
 pub use nodes::{Executed, SimNodes};
+
+#[cfg(test)]
+mod runs;
+#[cfg(test)]
+mod tests;
