@@ -8,8 +8,9 @@
 //! its shard. No value is dropped while such a lock is held.
 
 mod config;
+mod entry;
 mod ghost;
-mod key;
+mod ledger;
 mod memory;
 mod queue;
 mod store;

@@ -7,8 +7,8 @@
 //! Invariant: each node is in exactly one of probation, main and the free list; `weight` is the sum over both queues.
 //! The queue knows neither keys nor values: it is told by its caller what was read and what is dead.
 
+use crate::entry::Ticket;
 use crate::ghost::Ghosts;
-use crate::key::Ticket;
 
 /// The place of an entry in the queue of its shard; used again when the entry is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,10 @@ struct List {
 }
 
 impl Queue {
+    /// What an entry takes here: its node, and the ghost that it may leave.
+    #[cfg(test)]
+    pub(crate) const BYTES_PER_ENTRY: usize = size_of::<Node>() + size_of::<u64>();
+
     pub(crate) fn new() -> Self {
         Queue {
             nodes: Vec::new(),

@@ -2,11 +2,10 @@
 //!
 //! Invariants: an entry is in the index if and only if its node is in the queue of its shard, except under that
 //! shard's lock; at most one such lock is held at a time, and nothing is dropped under it (what leaves the index is
-//! dropped when the guard is, or later). `Ledger::held` counts every entry whose memory is not free yet, also those
-//! that left the index and wait for readers, so that what is bounded is memory and not a wish.
+//! dropped when the guard is, or later).
 
 use std::hint;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -14,7 +13,8 @@ use cache_core::backend::{Object, ObjectStats, Put};
 use cache_core::clock::Tick;
 use papaya::{Guard, LocalGuard};
 
-use crate::key::{HandThrough, StoredKey, Ticket, Wanted};
+use crate::entry::{Entry, HandThrough, Ticket, Wanted};
+use crate::ledger::Ledger;
 use crate::queue::{Look, NodeId, Queue};
 use crate::weigh::Capacity;
 
@@ -34,16 +34,9 @@ const MOST_SHARDS: u64 = 64;
 
 /// The entries of a backend.
 pub(crate) struct Store {
-    index: papaya::HashMap<StoredKey, Slot, HandThrough>,
+    index: papaya::HashMap<Entry, (), HandThrough>,
     shards: Box<[Shard]>,
-    capacity: Capacity,
     ledger: Arc<Ledger>,
-}
-
-#[derive(Default)]
-#[repr(align(128))]
-struct Ledger {
-    held: AtomicU64,
     too_large: AtomicU64,
 }
 
@@ -56,14 +49,6 @@ struct Shard {
     expired: AtomicU64,
 }
 
-/// A value in the index. It is on the account from its making to its drop.
-struct Slot {
-    object: Arc<Object>,
-    read: AtomicBool,
-    weight: u64,
-    ledger: Arc<Ledger>,
-}
-
 impl Store {
     pub(crate) fn new(capacity: Capacity) -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from) as u64;
@@ -72,38 +57,38 @@ impl Store {
         Store {
             index: papaya::HashMap::with_hasher(HandThrough::default()),
             shards: (0..shards).map(|_| Shard::new()).collect(),
-            capacity,
-            ledger: Arc::default(),
+            ledger: Arc::new(Ledger::new(capacity)),
+            too_large: AtomicU64::new(0),
         }
     }
 
     #[inline]
     pub(crate) fn visit(&self, wanted: Wanted<'_>, visit: &mut dyn FnMut(&Arc<Object>)) {
         let guard = self.index.guard();
-        if let Some(slot) = self.index.get(&wanted, &guard) {
-            slot.mark();
-            visit(&slot.object);
+        if let Some((entry, ())) = self.index.get_key_value(&wanted, &guard) {
+            entry.mark();
+            visit(entry.object());
         }
     }
 
     pub(crate) fn put(&self, wanted: Wanted<'_>, object: Arc<Object>, now: Tick) -> Put {
-        let weight = self.capacity.weigh(wanted.bytes.len(), object.weight());
-        let limit = self.capacity.limit();
+        let weight = self.ledger.capacity.weigh(wanted.bytes.len(), object.weight());
+        let limit = self.ledger.limit();
         if weight > limit {
             self.remove(wanted);
-            self.ledger.too_large.fetch_add(1, Ordering::Relaxed);
+            self.too_large.fetch_add(1, Ordering::Relaxed);
             return Put::TooLarge { limit };
         }
         let guard = self.index.guard();
-        let replaced = self.index.get(&wanted, &guard).map_or(0, |slot| slot.weight);
+        let replaced = self.index.get_key_value(&wanted, &guard).map_or(0, |(old, ())| old.weight());
         let over = self.ledger.held().saturating_add(weight).saturating_sub(limit.saturating_add(replaced));
         let made = if over > 0 { self.make_room(over, 1, now, &guard) } else { 0 };
         let taken = self.store(wanted, object, weight, now, &guard);
-        if made > 0 || taken > limit / UNFREED || self.ledger.held() > limit {
+        if made > 0 || taken > limit / UNFREED || self.ledger.over() > 0 {
             guard.flush();
         }
         drop(guard);
-        if self.ledger.held() > limit {
+        if self.ledger.over() > 0 {
             self.settle(now);
         }
         Put::Stored
@@ -114,8 +99,8 @@ impl Store {
         let shard = self.shard(wanted.hash);
         let mut queue = shard.lock();
         let held = self.index.remove_entry(&wanted, &guard);
-        if let Some((key, _)) = held {
-            queue.remove(key.node());
+        if let Some((entry, ())) = held {
+            queue.remove(entry.node());
             shard.weighed(&queue);
         }
         drop(queue);
@@ -130,7 +115,7 @@ impl Store {
     }
 
     pub(crate) fn sweep(&self, now: Tick) -> usize {
-        let swept = self.take_out(|slot| slot.object.is_dead(now));
+        let swept = self.take_out(|entry| entry.object().is_dead(now));
         for (shard, swept) in self.shards.iter().zip(&swept) {
             shard.expired.fetch_add(*swept as u64, Ordering::Relaxed);
         }
@@ -139,8 +124,8 @@ impl Store {
 
     pub(crate) fn stats(&self) -> ObjectStats {
         let mut stats = ObjectStats {
-            capacity: self.capacity.limit(),
-            too_large: self.ledger.too_large.load(Ordering::Relaxed),
+            capacity: self.ledger.limit(),
+            too_large: self.too_large.load(Ordering::Relaxed),
             ..ObjectStats::default()
         };
         for shard in &self.shards {
@@ -155,30 +140,33 @@ impl Store {
 
     /// Puts the entry into index and queue. Says how much weight left the index by that.
     fn store(&self, wanted: Wanted<'_>, object: Arc<Object>, weight: u64, now: Tick, guard: &LocalGuard<'_>) -> u64 {
-        let slot = Slot::new(object, weight, &self.ledger);
         let shard = self.shard(wanted.hash);
         let mut queue = shard.lock();
         let mut taken = 0;
         queue.reap_some(
             REAPED_BY_PUT,
-            |ticket| self.index.get(&ticket, guard).is_none_or(|slot| slot.object.is_dead(now)),
+            |ticket| self.index.get_key_value(&ticket, guard).is_none_or(|(entry, ())| entry.object().is_dead(now)),
             |ticket, weight| {
                 self.index.remove(&ticket, guard);
                 shard.expired.fetch_add(1, Ordering::Relaxed);
                 taken += weight;
             },
         );
-        let node = match self.index.get_key_value(&wanted, guard) {
-            Some((key, old)) => {
-                // It keeps its place in the queue: a value that is loaded anew is no newcomer.
-                slot.read.store(old.read.load(Ordering::Relaxed), Ordering::Relaxed);
-                taken += old.weight;
-                queue.reweigh(key.node(), weight);
-                key.node()
+        let old = self.index.get_key_value(&wanted, guard).map(|(old, ())| old);
+        let node = match old {
+            Some(old) => {
+                taken += old.weight();
+                queue.reweigh(old.node(), weight);
+                old.node()
             }
             None => self.enter(&mut queue, shard, wanted.hash, weight, now, guard),
         };
-        self.index.insert(StoredKey::new(wanted, node), slot, guard);
+        let entry = Entry::new(wanted, node, object, &self.ledger);
+        if old.is_some_and(Entry::is_marked) {
+            // A value that is loaded anew keeps its place in the queue and what is known of its reads.
+            entry.mark();
+        }
+        self.index.insert(entry, (), guard);
         shard.weighed(&queue);
         taken
     }
@@ -205,7 +193,7 @@ impl Store {
     /// they are small: so not every put must. Says how much it took out.
     #[cold]
     fn make_room(&self, over: u64, least: usize, now: Tick, guard: &LocalGuard<'_>) -> u64 {
-        let goal = over.saturating_add(self.capacity.limit() / SLACK);
+        let goal = over.saturating_add(self.ledger.limit() / SLACK);
         let (mut made, mut entries) = (0, 0);
         let enough = |made: u64, entries: usize| made >= over && entries >= least && (made >= goal || entries >= BURST);
         while !enough(made, entries) {
@@ -240,10 +228,9 @@ impl Store {
 
     /// What the queue must know of an entry; takes off its mark.
     fn look(&self, ticket: Ticket, now: Tick, guard: &LocalGuard<'_>) -> Look {
-        match self.index.get(&ticket, guard) {
-            Some(slot) if !slot.object.is_dead(now) => {
-                if slot.read.load(Ordering::Relaxed) {
-                    slot.read.store(false, Ordering::Relaxed);
+        match self.index.get_key_value(&ticket, guard) {
+            Some((entry, ())) if !entry.object().is_dead(now) => {
+                if entry.unmark() {
                     Look::Read
                 } else {
                     Look::Unread
@@ -257,12 +244,12 @@ impl Store {
     #[cold]
     fn settle(&self, now: Tick) {
         for round in 0..SETTLE_ROUNDS {
-            let over = self.ledger.held().saturating_sub(self.capacity.limit());
+            let over = self.ledger.over();
             if over == 0 {
                 return;
             }
             let guard = self.index.guard();
-            if self.weight() > self.capacity.limit() {
+            if self.weight() > self.ledger.limit() {
                 self.make_room(over, 1, now, &guard);
             } else if round >= SETTLE_ROUNDS / 2 {
                 // What still waits was taken out by threads that do something else now, or is fewer entries than there
@@ -276,11 +263,11 @@ impl Store {
     }
 
     /// Takes out whatever `which` chooses, and says how many that was in each shard.
-    fn take_out(&self, which: impl Fn(&Slot) -> bool) -> Vec<usize> {
+    fn take_out(&self, which: impl Fn(&Entry) -> bool) -> Vec<usize> {
         self.shards.iter().map(|shard| self.take_out_of(shard, &which)).collect()
     }
 
-    fn take_out_of(&self, shard: &Shard, which: &impl Fn(&Slot) -> bool) -> usize {
+    fn take_out_of(&self, shard: &Shard, which: &impl Fn(&Entry) -> bool) -> usize {
         let mut taken = 0;
         let mut next = Some(0);
         while let Some(from) = next {
@@ -289,7 +276,7 @@ impl Store {
             next = queue.reap(
                 from,
                 REAPED_AT_ONCE,
-                |ticket| self.index.get(&ticket, &guard).is_none_or(which),
+                |ticket| self.index.get_key_value(&ticket, &guard).is_none_or(|(entry, ())| which(entry)),
                 |ticket, _| {
                     self.index.remove(&ticket, &guard);
                     taken += 1;
@@ -312,12 +299,6 @@ impl Store {
     }
 }
 
-impl Ledger {
-    fn held(&self) -> u64 {
-        self.held.load(Ordering::Relaxed)
-    }
-}
-
 impl Shard {
     fn new() -> Self {
         Shard {
@@ -335,27 +316,6 @@ impl Shard {
     /// Called with the lock held, after the queue changed.
     fn weighed(&self, queue: &Queue) {
         self.weight.store(queue.weight(), Ordering::Relaxed);
-    }
-}
-
-impl Slot {
-    fn new(object: Arc<Object>, weight: u64, ledger: &Arc<Ledger>) -> Self {
-        ledger.held.fetch_add(weight, Ordering::Relaxed);
-        Slot { object, read: AtomicBool::new(false), weight, ledger: ledger.clone() }
-    }
-
-    /// Notes that the entry was read. Marked entries, which are the hot ones, are not written to.
-    #[inline]
-    fn mark(&self) {
-        if !self.read.load(Ordering::Relaxed) {
-            self.read.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.ledger.held.fetch_sub(self.weight, Ordering::Relaxed);
     }
 }
 
