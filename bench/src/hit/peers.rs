@@ -1,0 +1,261 @@
+//! The peers: products that do the same, and structures that do less.
+
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cached::macros::{cached, concurrent_cached};
+use equivalent::Equivalent;
+use foldhash::fast::RandomState;
+
+use super::{MAX_SIZE, Value, calls, futures, load};
+use crate::harness::{Role, Subject};
+use crate::load::Pair;
+
+const TTL: Duration = Duration::from_secs(3600);
+
+/// A value for which the functions of `cached` are written out below: its attributes take no type parameters.
+pub trait Cached: Value {
+    fn sync(keys: &'static [Pair]) -> Vec<Box<dyn Subject>>;
+    fn asynchronous(keys: &'static [Pair]) -> Vec<Box<dyn Subject>>;
+}
+
+macro_rules! cached_of {
+    ($module:ident, $value:ty) => {
+        mod $module {
+            use super::*;
+
+            #[cached(
+                max_size = 100_000,
+                ttl_secs = 3600,
+                key = "(u64, String)",
+                convert = "{ (id, name.to_string()) }"
+            )]
+            fn plain(id: u64, name: &str) -> $value {
+                let _ = name;
+                load(id)
+            }
+
+            #[cached(
+                max_size = 100_000,
+                ttl_secs = 3600,
+                sync_writes = "by_key",
+                key = "(u64, String)",
+                convert = "{ (id, name.to_string()) }"
+            )]
+            fn by_key(id: u64, name: &str) -> $value {
+                let _ = name;
+                load(id)
+            }
+
+            #[concurrent_cached(
+                max_size = 100_000,
+                ttl_secs = 3600,
+                key = "(u64, String)",
+                convert = "{ (id, name.to_string()) }"
+            )]
+            fn concurrent(id: u64, name: &str) -> $value {
+                let _ = name;
+                load(id)
+            }
+
+            #[cached(
+                max_size = 100_000,
+                ttl_secs = 3600,
+                key = "(u64, String)",
+                convert = "{ (id, name.to_string()) }"
+            )]
+            async fn plain_async(id: u64, name: &str) -> $value {
+                let _ = name;
+                load(id)
+            }
+
+            #[cached(
+                max_size = 100_000,
+                ttl_secs = 3600,
+                sync_writes = "by_key",
+                key = "(u64, String)",
+                convert = "{ (id, name.to_string()) }"
+            )]
+            async fn by_key_async(id: u64, name: &str) -> $value {
+                let _ = name;
+                load(id)
+            }
+
+            #[concurrent_cached(
+                max_size = 100_000,
+                ttl_secs = 3600,
+                key = "(u64, String)",
+                convert = "{ (id, name.to_string()) }"
+            )]
+            async fn concurrent_async(id: u64, name: &str) -> $value {
+                let _ = name;
+                load(id)
+            }
+
+            impl Cached for $value {
+                fn sync(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
+                    vec![
+                        calls("cached #[cached] max_size+ttl", Role::Peer, keys, plain),
+                        calls("cached #[cached] max_size+ttl by_key", Role::Peer, keys, by_key),
+                        calls("cached #[concurrent_cached] max_size+ttl", Role::Peer, keys, concurrent),
+                    ]
+                }
+
+                fn asynchronous(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
+                    vec![
+                        futures("cached #[cached] max_size+ttl", Role::Peer, keys, plain_async),
+                        futures("cached #[cached] max_size+ttl by_key", Role::Peer, keys, by_key_async),
+                        futures("cached #[concurrent_cached] max_size+ttl", Role::Peer, keys, concurrent_async),
+                    ]
+                }
+            }
+        }
+    };
+}
+
+cached_of!(number, u64);
+cached_of!(text, String);
+cached_of!(shared, Arc<[u8]>);
+
+pub fn sync<V: Cached>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
+    let mut subjects = V::sync(keys);
+    let moka: moka::sync::Cache<Owned, V, RandomState> =
+        moka::sync::Cache::builder().max_capacity(MAX_SIZE).time_to_live(TTL).build_with_hasher(RandomState::default());
+    let call = move |id, name| moka.get_with_by_ref(&(id, name) as &dyn Parts, || load(id));
+    subjects.push(calls("moka get_with_by_ref, ttl", Role::Beside, keys, call));
+
+    let quick = quick::<V>();
+    let call = move |id, name| {
+        quick.get(&(id, name)).unwrap_or_else(|| {
+            let value: V = load(id);
+            quick.insert(Owned(id, name.to_owned()), value.clone());
+            value
+        })
+    };
+    subjects.push(calls("quick_cache get, no ttl", Role::Limit, keys, call));
+
+    let papaya: papaya::HashMap<Owned, V, RandomState> = papaya::HashMap::with_hasher(RandomState::default());
+    let call = move |id, name| {
+        let map = papaya.pin();
+        map.get(&(id, name)).cloned().unwrap_or_else(|| {
+            let value: V = load(id);
+            map.insert(Owned(id, name.to_owned()), value.clone());
+            value
+        })
+    };
+    subjects.push(calls("papaya get, no bound, no ttl", Role::Beside, keys, call));
+
+    let index: scc::HashIndex<Owned, V, RandomState> = scc::HashIndex::with_hasher(RandomState::default());
+    let call = move |id, name| {
+        index.peek_with(&(id, name), |_, value| value.clone()).unwrap_or_else(|| {
+            let value: V = load(id);
+            let _ = index.insert_sync(Owned(id, name.to_owned()), value.clone());
+            value
+        })
+    };
+    subjects.push(calls("scc::HashIndex peek_with, no bound, no ttl", Role::Beside, keys, call));
+    subjects
+}
+
+pub fn asynchronous<V: Cached>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
+    let mut subjects = V::asynchronous(keys);
+    let moka: &'static moka::future::Cache<Owned, V, RandomState> = Box::leak(Box::new(
+        moka::future::Cache::builder()
+            .max_capacity(MAX_SIZE)
+            .time_to_live(TTL)
+            .build_with_hasher(RandomState::default()),
+    ));
+    let call = move |id, name| async move { moka.get_with_by_ref(&(id, name) as &dyn Parts, async { load(id) }).await };
+    subjects.push(futures("moka get_with_by_ref, ttl", Role::Beside, keys, call));
+
+    let quick: &'static _ = Box::leak(Box::new(quick::<V>()));
+    let call = move |id, name| async move {
+        quick.get(&(id, name)).unwrap_or_else(|| {
+            let value: V = load(id);
+            quick.insert(Owned(id, name.to_owned()), value.clone());
+            value
+        })
+    };
+    subjects.push(futures("quick_cache get, no ttl", Role::Limit, keys, call));
+    subjects
+}
+
+fn quick<V: Value>() -> quick_cache::sync::Cache<Owned, V, quick_cache::UnitWeighter, RandomState> {
+    quick_cache::sync::Cache::with(
+        MAX_SIZE as usize,
+        MAX_SIZE,
+        quick_cache::UnitWeighter,
+        RandomState::default(),
+        Default::default(),
+    )
+}
+
+/// The key that a peer keeps; it is looked up by a borrowed pair.
+#[derive(Clone, PartialEq, Eq)]
+struct Owned(u64, String);
+
+impl Hash for Owned {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.0, self.1.as_str()).hash(state);
+    }
+}
+
+impl Equivalent<Owned> for (u64, &str) {
+    fn equivalent(&self, key: &Owned) -> bool {
+        self.0 == key.0 && self.1 == key.1
+    }
+}
+
+impl scc::Equivalent<Owned> for (u64, &str) {
+    fn equivalent(&self, key: &Owned) -> bool {
+        self.0 == key.0 && self.1 == key.1
+    }
+}
+
+/// What moka can borrow a pair as: it wants a key that the owned one dereferences to.
+trait Parts {
+    fn parts(&self) -> (u64, &str);
+}
+
+impl Parts for Owned {
+    fn parts(&self) -> (u64, &str) {
+        (self.0, &self.1)
+    }
+}
+
+impl Parts for (u64, &str) {
+    fn parts(&self) -> (u64, &str) {
+        *self
+    }
+}
+
+impl Hash for dyn Parts + '_ {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
+}
+
+impl PartialEq for dyn Parts + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for dyn Parts + '_ {}
+
+impl<'a> Borrow<dyn Parts + 'a> for Owned {
+    fn borrow(&self) -> &(dyn Parts + 'a) {
+        self
+    }
+}
+
+impl ToOwned for dyn Parts + '_ {
+    type Owned = Owned;
+
+    fn to_owned(&self) -> Owned {
+        let (id, name) = self.parts();
+        Owned(id, name.to_owned())
+    }
+}
