@@ -60,8 +60,8 @@ impl<A: Serialize, V: Clone + Send + Sync + Serialize + DeserializeOwned + 'stat
     pub fn get_or_create<E>(
         &self,
         arguments: &A,
-        load: impl FnOnce() -> std::result::Result<V, E>,
-    ) -> std::result::Result<V, E> {
+        load: impl FnOnce() -> Result<V, E>,
+    ) -> Result<V, E> {
         self.region.get_or_create(self.name, arguments, load)
     }
 
@@ -75,9 +75,9 @@ impl<A: Serialize, V: Clone + Send + Sync + Serialize + DeserializeOwned + 'stat
     /// # Errors
     ///
     /// What `load` resolved to.
-    pub async fn get_or_create_async<E, F>(&self, arguments: &A, load: impl FnOnce() -> F) -> std::result::Result<V, E>
+    pub async fn get_or_create_async<E, F>(&self, arguments: &A, load: impl FnOnce() -> F) -> Result<V, E>
     where
-        F: Future<Output = std::result::Result<V, E>>,
+        F: Future<Output = Result<V, E>>,
     {
         self.region.get_or_create_async(self.name, arguments, load).await
     }

@@ -49,12 +49,12 @@ enum Target {
 }
 
 impl Invalidate {
-    pub(super) fn key(target: Result<Option<Bound>>) -> Self {
+    pub(crate) fn key(target: Result<Option<Bound>>) -> Self {
         let target = target.map(|bound| bound.map(Target::Key));
         Invalidate { target, strength: Strength::Hard, running: None }
     }
 
-    pub(super) fn scope(target: Result<Option<BoundScope>>) -> Self {
+    pub(crate) fn scope(target: Result<Option<BoundScope>>) -> Self {
         let target = target.map(|bound| bound.map(Target::Scope));
         Invalidate { target, strength: Strength::Hard, running: None }
     }
@@ -175,7 +175,7 @@ pub struct Get<V, W = Serde> {
 }
 
 impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Get<V, W> {
-    pub(super) fn new(bound: Result<Option<Access>>) -> Self {
+    pub(crate) fn new(bound: Result<Option<Access>>) -> Self {
         Get { bound, running: None, wire: PhantomData }
     }
 
@@ -231,7 +231,7 @@ pub struct Set<V, W = Serde> {
 }
 
 impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Set<V, W> {
-    pub(super) fn new(bound: Result<Option<Access>>, value: V) -> Self {
+    pub(crate) fn new(bound: Result<Option<Access>>, value: V) -> Self {
         Set { bound, value: Some(value), running: None, wire: PhantomData }
     }
 

@@ -186,10 +186,6 @@ impl Registry {
         }
     }
 
-    pub(crate) fn strictness(&self) -> Strictness {
-        self.shared.strictness
-    }
-
     /// Says that calls go straight through because nobody configured the region.
     pub(crate) fn complain_unconfigured(&self, region: &str) {
         if let Some(unsaid) = self.shared.complaints.due("unconfigured", region, self.shared.clock.now_or_just_after()) {

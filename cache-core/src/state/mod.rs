@@ -170,11 +170,6 @@ impl RegionState {
         })
     }
 
-    /// The namespace of this name, if it was ever used.
-    pub(crate) fn known_namespace(&self, name: &str) -> Option<Arc<NamespaceState>> {
-        self.namespaces.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
-    }
-
     pub(crate) fn all_namespaces(&self) -> Vec<Arc<NamespaceState>> {
         self.namespaces.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }

@@ -2,7 +2,7 @@
 
 use std::any::TypeId;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::generation::LocalGeneration;
 use crate::key::{FarKey, Shape};
@@ -22,8 +22,6 @@ pub struct NamespaceState {
     pub(crate) scopes: Vec<FarKey>,
     pub(crate) counters: Counters,
     sites: Mutex<Vec<SiteShape>>,
-    /// Set once by the first call of each function, so that later ones need not look.
-    shape: OnceLock<Shape>,
     writes: AtomicU32,
     /// Whether a value came back from the codec as another one: from then on nothing is written far.
     unreadable: AtomicBool,
@@ -73,7 +71,6 @@ impl NamespaceState {
             scopes,
             counters: Counters::new(),
             sites: Mutex::default(),
-            shape: OnceLock::new(),
             writes: AtomicU32::new(0),
             unreadable: AtomicBool::new(false),
         }
@@ -89,7 +86,6 @@ impl NamespaceState {
         let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
         let clash = sites.iter().find(|known| known.value != site.value).cloned();
         if !sites.iter().any(|known| known.function == site.function && known.value == site.value) {
-            let _ = self.shape.set(site.shape.clone());
             sites.push(site);
         }
         clash
