@@ -20,3 +20,10 @@ pub mod record;
 
 #[cfg(feature = "testkit")]
 pub mod testkit;
+
+pub mod outcome;
+
+pub mod site;
+
+#[doc(hidden)]
+pub mod rt;
