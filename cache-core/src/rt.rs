@@ -13,8 +13,8 @@ where O: Outcome<R>, O::Value: Clone + Send + Sync + 'static, S: Sharing<O::Fail
 
 /// The real one probes the near tier at once (not at the first poll), so the key and the site must not be held across the await:
 /// write `{ static ..; let mut key = ..; rt::call_async(..) }.await`. `call_async` itself is NOT an async fn.
-pub fn call_async<R, O, S, W, A, F>(site: &'static Site, region: &Region, key: &mut KeyWriter, terms: Terms<R, O, S, W>, arguments: A, load: impl FnOnce(A) -> F) -> impl Future<Output = R> + use<R, O, S, W, A, F>
-where O: Outcome<R>, O::Value: Clone + Send + Sync + 'static, S: Sharing<O::Failure>, W: Wire<O::Value>, F: Future<Output = R> {
+pub fn call_async<R, O, S, W, A, L, F>(site: &'static Site, region: &Region, key: &mut KeyWriter, terms: Terms<R, O, S, W>, arguments: A, load: L) -> impl Future<Output = R> + use<R, O, S, W, A, L, F>
+where O: Outcome<R>, O::Value: Clone + Send + Sync + 'static, S: Sharing<O::Failure>, W: Wire<O::Value>, L: FnOnce(A) -> F, F: Future<Output = R> {
     load(arguments)
 }
 
