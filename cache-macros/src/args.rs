@@ -8,7 +8,6 @@ use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::spanned::Spanned;
 use syn::{Expr, Ident, Lit, LitStr, Path, Token, token};
 
 use crate::errors::{Errors, nearest};
@@ -75,7 +74,6 @@ pub(crate) enum RegionArg {
 }
 
 /// How long the results live.
-#[cfg_attr(test, derive(Debug))]
 pub(crate) enum Ttl {
     /// Written out.
     Fixed(Duration),
@@ -232,9 +230,11 @@ impl Args {
             "outcome" => {
                 put(&mut self.outcome, word, one_of(input, [("ok", OutcomeArg::Ok), ("whole", OutcomeArg::Whole)])?)
             }
-            "errors" => {
-                put(&mut self.errors, word, one_of(input, [("alone", ErrorsArg::Alone), ("shared", ErrorsArg::Shared)])?)
-            }
+            "errors" => put(
+                &mut self.errors,
+                word,
+                one_of(input, [("alone", ErrorsArg::Alone), ("shared", ErrorsArg::Shared)])?,
+            ),
             "share_errors" => put(&mut self.share_errors, word, input.parse()?),
             "weight" => put(&mut self.weight, word, input.parse()?),
             "companions" => put(&mut self.companions, word, input.parse()?),
@@ -348,7 +348,7 @@ fn names(list: ParseStream<'_>) -> syn::Result<Vec<Ident>> {
         }
         Err(input.error("`skip(..)` takes whole arguments; name the parts that tell results apart with `key(..)`"))
     };
-    Ok(list.call(|list| Punctuated::<Ident, Token![,]>::parse_terminated_with(list, name))?.into_iter().collect())
+    Ok(Punctuated::<Ident, Token![,]>::parse_terminated_with(list, name)?.into_iter().collect())
 }
 
 fn version(value: &Lit) -> syn::Result<u16> {
@@ -448,9 +448,23 @@ mod tests {
     #[test]
     fn every_option_is_read() {
         let args = read(quote!(
-            R, "n", ttl = "1h 30m", key(a.id, b + 1), skip(self, db), version = 3, when = a < 10,
-            cache_if = |value: &Vec<u8>| !value.is_empty(), ttl_of = Image::ttl, force = fresh, only_some,
-            outcome = ok, errors = shared, share_errors = copy, near_only, weight = weigh, companions = "other",
+            R,
+            "n",
+            ttl = "1h 30m",
+            key(a.id, b + 1),
+            skip(self, db),
+            version = 3,
+            when = a < 10,
+            cache_if = |value: &Vec<u8>| !value.is_empty(),
+            ttl_of = Image::ttl,
+            force = fresh,
+            only_some,
+            outcome = ok,
+            errors = shared,
+            share_errors = copy,
+            near_only,
+            weight = weigh,
+            companions = "other",
             crate = ::memo
         ));
         assert!(matches!(args.ttl.as_ref().unwrap().value, Ttl::Fixed(ttl) if ttl == Duration::from_secs(5400)));
@@ -495,19 +509,18 @@ mod tests {
 
     #[test]
     fn each_option_stands_once_and_in_its_own_form() {
-        assert_eq!(refused(quote!(R, "n", ttl = "1s", ttl = "2s", near_only, near_only)), [
-            "`ttl` is given twice",
-            "`near_only` is given twice"
-        ]);
-        assert_eq!(refused(quote!(R, "n", region = S, namespace = "m")), [
-            "`region` is given twice",
-            "`namespace` is given twice"
-        ]);
-        assert_eq!(refused(quote!(R, "n", ttl("1s"), key = a, only_some = true)), [
-            "write `ttl = \"10m\"`",
-            "write `key(owner, page)`",
-            "write `only_some`"
-        ]);
+        assert_eq!(
+            refused(quote!(R, "n", ttl = "1s", ttl = "2s", near_only, near_only)),
+            ["`ttl` is given twice", "`near_only` is given twice"]
+        );
+        assert_eq!(
+            refused(quote!(R, "n", region = S, namespace = "m")),
+            ["`region` is given twice", "`namespace` is given twice"]
+        );
+        assert_eq!(
+            refused(quote!(R, "n", ttl("1s"), key = a, only_some = true)),
+            ["write `ttl = \"10m\"`", "write `key(owner, page)`", "write `only_some`"]
+        );
     }
 
     #[test]

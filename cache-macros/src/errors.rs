@@ -64,7 +64,8 @@ fn distance(from: &str, to: &str) -> usize {
         let mut left = line + 1;
         for (cell, b) in row.iter_mut().zip(std::iter::once('\0').chain(to.chars())) {
             // The first cell has no letter: it stands for the empty beginning of `to`.
-            let value = if b == '\0' { line + 1 } else { (diagonal + usize::from(a != b)).min(left + 1).min(*cell + 1) };
+            let value =
+                if b == '\0' { line + 1 } else { (diagonal + usize::from(a != b)).min(left + 1).min(*cell + 1) };
             diagonal = std::mem::replace(cell, value);
             left = value;
         }
