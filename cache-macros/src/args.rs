@@ -201,19 +201,29 @@ impl Args {
         match form {
             Form::Value => {
                 input.parse::<Token![=]>()?;
+                if input.is_empty() || input.peek(Token![,]) {
+                    return Err(syn::Error::new(word.span(), format!("`{name}` has a value: `{example}`")));
+                }
                 self.value(word, &name, input)
             }
             Form::List => {
                 syn::parenthesized!(list in input);
-                if name == "key" {
-                    let parts = Punctuated::<Expr, Token![,]>::parse_terminated(&list)?;
-                    put(&mut self.key, word, parts.into_iter().collect())
-                } else {
-                    put(&mut self.skip, word, names(&list)?)
-                }
+                let read = self.list(word, &name, &list);
+                // What is left of it is part of the mistake.
+                list.parse::<TokenStream>().and(read)
             }
             Form::Flag if name == "near_only" => put(&mut self.near_only, word, ()),
             Form::Flag => put(&mut self.only_some, word, ()),
+        }
+    }
+
+    fn list(&mut self, word: Ident, name: &str, list: ParseStream<'_>) -> syn::Result<()> {
+        match name {
+            "key" => {
+                let parts = Punctuated::<Expr, Token![,]>::parse_terminated(list)?;
+                put(&mut self.key, word, parts.into_iter().collect())
+            }
+            _ => put(&mut self.skip, word, names(list)?),
         }
     }
 
@@ -527,6 +537,7 @@ mod tests {
     fn reading_goes_on_behind_a_mistake() {
         let messages = refused(quote!(R, "n", ttl = , version = 70000, outcome = err, companions = true, skip(a.b), 7));
         assert_eq!(messages.len(), 6, "{messages:#?}");
+        assert_eq!(messages[0], "`ttl` has a value: `ttl = \"10m\"`");
         assert_eq!(messages[1], "a version is a number from 0 to 65535");
         assert_eq!(messages[2], "expected `ok` or `whole`");
         assert!(messages[3].starts_with("write `companions = false`"));

@@ -546,7 +546,7 @@ mod tests {
             quote!(R, skip(dbb), force = ids.len() > 2, tll = "1s"),
             quote! { unsafe fn f<T>(&mut self, ids: &HashSet<T>, out: &mut u8) -> &str { } },
         );
-        assert_eq!(messages.len(), 10, "{messages:#?}");
+        assert_eq!(messages.len(), 11, "{messages:#?}");
     }
 
     #[test]

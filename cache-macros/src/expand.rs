@@ -2,7 +2,7 @@
 //!
 //! Names of local variables are ours alone (hygiene): an argument called `key` or `site` stays the user's.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Literal, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Expr, ExprReference, Ident, Token};
@@ -154,10 +154,12 @@ fn statics(model: &Model) -> TokenStream {
         None => quote!(::core::option::Option::None),
         Some(Ttl::Expr(ttl)) => quote_spanned!(ttl.span()=> ::core::option::Option::Some(#ttl)),
         Some(Ttl::Fixed(ttl)) => {
-            let (seconds, nanos) = (ttl.as_secs(), ttl.subsec_nanos());
+            let seconds = Literal::u64_unsuffixed(ttl.as_secs());
+            let nanos = Literal::u32_unsuffixed(ttl.subsec_nanos());
             quote!(::core::option::Option::Some(::core::time::Duration::new(#seconds, #nanos)))
         }
     };
+    let version = Literal::u16_unsuffixed(*version);
     let region = match &model.region {
         RegionArg::Named(name) => quote!(static REGION: #krate::Region = #krate::Region::named(#name);),
         RegionArg::Expr(_) => TokenStream::new(),

@@ -41,3 +41,61 @@ fn attribute(attribute: TokenStream, function: TokenStream) -> TokenStream {
         _ => fallback::expand(&function, &errors),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use quote::quote;
+
+    fn pretty(tokens: TokenStream) -> String {
+        prettyplease::unparse(&syn::parse2(tokens).unwrap())
+    }
+
+    /// A method stands in an `impl` block, or the file would be no Rust.
+    fn pretty_method(tokens: TokenStream) -> String {
+        pretty(quote!(impl Shop { #tokens }))
+    }
+
+    #[test]
+    fn a_function_expands_to_a_static_a_key_and_a_call() {
+        let written = attribute(
+            quote!(LONG_TERM, "images", ttl = "10m"),
+            quote! {
+                /// The images of an owner.
+                pub fn images(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
+                    list(owner, page)
+                }
+            },
+        );
+        assert_eq!(pretty(written), include_str!("golden/function.rs"));
+    }
+
+    #[test]
+    fn an_async_method_holds_nothing_but_the_call_across_its_await() {
+        let written = attribute(
+            quote!("short_term", "price", skip(self), when = !sku.is_draft(), near_only),
+            quote! {
+                #[must_use]
+                async fn price(&self, mut sku: Sku) -> Option<Price> {
+                    sku.normalize();
+                    self.prices.find(sku).await
+                }
+            },
+        );
+        assert_eq!(pretty_method(written), include_str!("golden/method.rs"));
+    }
+
+    #[test]
+    fn without_companions_the_body_goes_into_a_closure() {
+        let written = attribute(
+            quote!(self.cache, "price", key(self.shop, id), companions = false, cache_if = Price::is_final),
+            quote! {
+                async fn price(&self, Sku(id): Sku) -> Result<Price, Error<'_>> {
+                    self.prices.find(id).await
+                }
+            },
+        );
+        assert_eq!(pretty_method(written), include_str!("golden/within.rs"));
+    }
+}
