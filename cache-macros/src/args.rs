@@ -159,7 +159,7 @@ impl Args {
     }
 
     fn one(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
-        match Head::read(input)? {
+        match Head::read(input, self.region.is_some())? {
             Some(head) => self.option(head, input),
             None => self.positional(input),
         }
@@ -260,8 +260,8 @@ struct Head {
 }
 
 impl Head {
-    /// Looks at what comes next; consumes the word only if an option begins here.
-    fn read(input: ParseStream<'_>) -> syn::Result<Option<Head>> {
+    /// Looks at what comes next; consumes the word only if an option begins here, rather than an expression.
+    fn read(input: ParseStream<'_>, has_region: bool) -> syn::Result<Option<Head>> {
         let ahead = input.fork();
         let Ok(word) = ahead.call(Ident::parse_any) else { return Ok(None) };
         let form = if ahead.peek(Token![=]) && !ahead.peek(Token![==]) && !ahead.peek(Token![=>]) {
@@ -273,7 +273,12 @@ impl Head {
             Form::Flag
         };
         let ends = ahead.is_empty() || ahead.peek(Token![,]);
-        let option = form == Form::Value || (ends && (is_known(&word) || resembles_option(&word)));
+        let option = match meant(&word.unraw().to_string()) {
+            _ if form == Form::Value => true,
+            // `region` or `cache()` may well be what gives the region.
+            Some((_, expected)) => ends && (has_region || expected == form),
+            None => false,
+        };
         if option {
             input.call(Ident::parse_any)?;
         }
@@ -383,23 +388,15 @@ fn string(value: &Expr) -> Option<LitStr> {
     }
 }
 
-fn is_known(word: &Ident) -> bool {
-    OPTIONS.iter().any(|(known, ..)| word.unraw() == known)
-}
-
-/// Whether a lone word is rather a misspelt option than the path of a region.
-fn resembles_option(word: &Ident) -> bool {
-    let word = word.to_string();
-    meant(&word).is_some()
-}
-
-fn meant(word: &str) -> Option<&'static str> {
-    let elsewhere = ELSEWHERE.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours);
-    elsewhere.or_else(|| nearest(word, OPTIONS.iter().map(|(known, ..)| *known)))
+/// The option that `word` is or was probably meant to be.
+fn meant(word: &str) -> Option<(&'static str, Form)> {
+    let ours = ELSEWHERE.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours);
+    let ours = ours.or_else(|| nearest(word, OPTIONS.iter().map(|(known, ..)| *known)))?;
+    OPTIONS.iter().find(|(known, ..)| *known == ours).map(|(known, form, _)| (*known, *form))
 }
 
 fn unknown(word: &Ident) -> syn::Error {
-    let hint = meant(&word.to_string()).map(|known| format!(": did you mean `{known}`?")).unwrap_or_default();
+    let hint = meant(&word.to_string()).map(|(known, _)| format!(": did you mean `{known}`?")).unwrap_or_default();
     let known = OPTIONS.iter().map(|(known, ..)| *known).collect::<Vec<_>>().join("`, `");
     syn::Error::new(word.span(), format!("there is no option `{word}`{hint}\nthe options are `{known}`"))
 }
@@ -453,6 +450,8 @@ mod tests {
         assert_eq!(region(&read(quote!(region = self.cache, namespace = "price"))), "self . cache");
         assert_eq!(region(&read(quote!(regions::of(tenant), "price"))), "regions :: of (tenant)");
         assert_eq!(region(&read(quote!(long_term(), "price"))), "long_term ()");
+        assert_eq!(region(&read(quote!(region_of(tenant), "price"))), "region_of (tenant)");
+        assert_eq!(region(&read(quote!(region, "price"))), "region");
     }
 
     #[test]

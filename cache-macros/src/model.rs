@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use proc_macro2::{Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
 use syn::{
@@ -316,7 +317,7 @@ fn companions(
     let scope = if in_impl { quote!(Self::) } else { TokenStream::new() };
     let stem = stem.and_then(|stem| stem.segments.last()).map_or(&item.sig.ident, |last| &last.ident);
     // The names stand at the attribute: what is wrong with them (a clash, a trait that lacks them) is told there.
-    let named = |suffix: &str| format_ident!("{stem}_{suffix}", span = Span::call_site());
+    let named = |suffix: &str| format_ident!("{}_{}", stem, suffix, span = Span::call_site());
 
     let used: Vec<&Expr> = key.iter().chain(region).collect();
     let mut entry =
@@ -325,7 +326,7 @@ fn companions(
     let refresh = Signature { ident: named("refresh"), ..plain(item) };
     let uncached = Signature { ident: named("uncached"), ..item.sig.clone() };
 
-    let link = format!("[`{0}`](fn@{1}{0})", item.sig.ident, if in_impl { "Self::" } else { "" });
+    let link = format!("[`{0}`](fn@{1}{0})", item.sig.ident.unraw(), if in_impl { "Self::" } else { "" });
     let header = |role: Role, doc: String, sig: Signature| {
         let mut attrs: Vec<Attribute> = vec![parse_quote!(#[doc = #doc]), parse_quote!(#[allow(dead_code)])];
         attrs.extend(for_role(&item.attrs, role));
@@ -339,7 +340,7 @@ fn companions(
     let params: Vec<&Ident> = params.collect();
     Companions {
         turbofish: if params.is_empty() { TokenStream::new() } else { quote!(::<#(#params),*>) },
-        site: format_ident!("__cached_site_{stem}", span = Span::call_site()),
+        site: format_ident!("__cached_site_{}", stem, span = Span::call_site()),
         site_attrs: for_role(&item.attrs, Role::Site),
         entry: header(
             Role::Entry,
@@ -382,7 +383,7 @@ fn entry_signature(item: &Item, used: &[&Expr], krate: &Path, wire: Wire) -> Sig
     });
     sig.inputs = inputs.collect();
     let (inputs, output) = (&sig.inputs, &sig.output);
-    sig.generics = needed(sig.generics, quote!(#inputs #output));
+    sig.generics = needed(sig.generics, quote!(#inputs #output #(#used)*));
     sig
 }
 
