@@ -301,9 +301,11 @@ impl Parse for Ttl {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         const ALLOWED: &str = "write a number and a unit, such as \"90s\", \"10m\", \"1h 30m\", \"7days\"";
         let value: Expr = input.parse()?;
-        let Expr::Lit(literal) = &value else { return Ok(Ttl::Expr(value)) };
-        let Lit::Str(text) = &literal.lit else {
-            return Err(syn::Error::new_spanned(&value, format!("a time to live has a unit: {ALLOWED}")));
+        let Some(text) = string(&value) else {
+            return match value {
+                Expr::Lit(_) => Err(syn::Error::new_spanned(&value, format!("a time to live has a unit: {ALLOWED}"))),
+                value => Ok(Ttl::Expr(value)),
+            };
         };
         match humantime::parse_duration(&text.value()) {
             Ok(Duration::ZERO) => {
@@ -384,6 +386,8 @@ fn string(value: &Expr) -> Option<LitStr> {
             Lit::Str(text) => Some(text.clone()),
             _ => None,
         },
+        // What a `macro_rules!` macro was given comes in an invisible group.
+        Expr::Group(group) => string(&group.expr),
         _ => None,
     }
 }

@@ -467,7 +467,13 @@ enum Role {
 
 /// The user's attributes as they go to each of the functions.
 fn for_role(attrs: &[Attribute], role: Role) -> Vec<Attribute> {
-    attrs.iter().filter(|attr| goes_to(attr, role)).map(|attr| as_lint(attr, role)).collect()
+    let mut own: Vec<Attribute> =
+        attrs.iter().filter(|attr| goes_to(attr, role)).map(|attr| as_lint(attr, role)).collect();
+    let calls_another = role == Role::Written || role == Role::Refresh;
+    if calls_another && own.iter().any(|attr| attr.path().is_ident("deprecated")) {
+        own.push(parse_quote!(#[allow(deprecated)]));
+    }
+    own
 }
 
 fn goes_to(attr: &Attribute, role: Role) -> bool {
