@@ -172,18 +172,25 @@ impl Args {
             return Ok(());
         }
         let value: Expr = input.parse()?;
-        match string(&value) {
-            Some(namespace) if self.namespace.is_none() => {
-                self.namespace = Some(namespace);
-                Ok(())
-            }
-            _ if self.namespace.is_none() => Err(syn::Error::new_spanned(
+        if self.namespace.is_none() {
+            return self.namespace(&value);
+        }
+        Err(syn::Error::new_spanned(
+            value,
+            "only the region and the namespace stand without a name; anything else is `option = value`",
+        ))
+    }
+
+    fn namespace(&mut self, value: &Expr) -> syn::Result<()> {
+        let namespace = string(value);
+        // Something is written there: it is wrong, but it is not missing.
+        self.namespace = Some(namespace.clone().unwrap_or_else(|| LitStr::new("wrong", Span::call_site())));
+        match namespace {
+            Some(name) if name.value().is_empty() => Err(syn::Error::new(name.span(), "a namespace is not empty")),
+            Some(_) => Ok(()),
+            None => Err(syn::Error::new_spanned(
                 value,
                 "the namespace is a string literal: `#[cached(REGION, \"images\")]`",
-            )),
-            _ => Err(syn::Error::new_spanned(
-                value,
-                "only the region and the namespace stand without a name; anything else is `option = value`",
             )),
         }
     }
@@ -230,7 +237,10 @@ impl Args {
     fn value(&mut self, word: Ident, name: &str, input: ParseStream<'_>) -> syn::Result<()> {
         match name {
             "region" => once(&mut self.region, input.parse()?, &word),
-            "namespace" => once(&mut self.namespace, input.parse()?, &word),
+            "namespace" => match self.namespace {
+                None => self.namespace(&input.parse()?),
+                Some(_) => Err(twice(&word)),
+            },
             "ttl" => put(&mut self.ttl, word, input.parse()?),
             "version" => put(&mut self.version, word, version(&input.parse()?)?),
             "when" => put(&mut self.when, word, input.parse()?),
@@ -349,10 +359,14 @@ fn put<T>(slot: &mut Option<Given<T>>, word: Ident, value: T) -> syn::Result<()>
 
 fn once<T>(slot: &mut Option<T>, value: T, word: &Ident) -> syn::Result<()> {
     if slot.is_some() {
-        return Err(syn::Error::new(word.span(), format!("`{word}` is given twice")));
+        return Err(twice(word));
     }
     *slot = Some(value);
     Ok(())
+}
+
+fn twice(word: &Ident) -> syn::Error {
+    syn::Error::new(word.span(), format!("`{word}` is given twice"))
 }
 
 fn names(list: ParseStream<'_>) -> syn::Result<Vec<Ident>> {

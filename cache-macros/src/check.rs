@@ -43,7 +43,6 @@ const RULES: &[Rule] = &[
 
 fn region_and_namespace(args: &Args, _: &Item, errors: &mut Errors) {
     let missing = match (&args.region, &args.namespace) {
-        (Some(_), Some(name)) if name.value().is_empty() => return errors.at(name, "a namespace is not empty"),
         (Some(_), Some(_)) => return,
         (None, None) => "a region and a namespace are",
         (None, Some(_)) => "a region is",
@@ -290,10 +289,9 @@ fn result_is_owned(args: &Args, item: &Item, errors: &mut Errors) {
 fn result_is_decided(args: &Args, item: &Item, errors: &mut Errors) {
     let ReturnType::Type(_, ty) = &item.sig.output else { return };
     if args.outcome.is_none() && is_generic(ty, item) {
-        let shown = ty.to_token_stream().to_string().replace(' ', "");
         errors.at(
             ty,
-            format!("whether `{shown}` is a `Result` differs from caller to caller: write `outcome = ok` to keep only what is `Ok`, or `outcome = whole`"),
+            "whether this is a `Result` differs from caller to caller: write `outcome = ok` to keep only what is `Ok`, or `outcome = whole`",
         );
     }
 }
@@ -375,11 +373,11 @@ impl<'ast> Visit<'ast> for Borrows {
         let owned = match strip(&reference.elem) {
             Type::Path(path) if path.path.is_ident("str") => "`String`, `Arc<str>` or `Cow<'static, str>`".to_owned(),
             Type::Slice(slice) => {
-                let elem = slice.elem.to_token_stream();
+                let elem = shown(&slice.elem);
                 format!("`Vec<{elem}>` or `Arc<[{elem}]>`")
             }
             elem => {
-                let elem = elem.to_token_stream();
+                let elem = shown(elem);
                 format!("`{elem}` or `Arc<{elem}>`")
             }
         };
@@ -395,7 +393,7 @@ impl<'ast> Visit<'ast> for Borrows {
             // Another type with a lifetime may be the alias of a `Result` whose error borrows: the compiler knows.
             if borrowed && segment.ident == "Cow" {
                 let owned = arguments.args.iter().filter_map(|argument| match argument {
-                    GenericArgument::Type(ty) => Some(ty.to_token_stream().to_string()),
+                    GenericArgument::Type(ty) => Some(shown(ty)),
                     _ => None,
                 });
                 let owned = owned.collect::<Vec<_>>().join(", ");
@@ -407,6 +405,17 @@ impl<'ast> Visit<'ast> for Borrows {
 
     fn visit_type_fn_ptr(&mut self, _: &'ast TypeFnPtr) {}
     fn visit_parenthesized_generic_arguments(&mut self, _: &'ast ParenthesizedGenericArguments) {}
+}
+
+/// A type as people write it, rather than as tokens are printed.
+fn shown(ty: impl ToTokens) -> String {
+    let mut text = ty.to_token_stream().to_string();
+    for (tokens, written) in
+        [(" < ", "<"), (" >", ">"), ("> ", ">"), (" :: ", "::"), (" ,", ","), ("& ", "&"), ("' ", "'")]
+    {
+        text = text.replace(tokens, written);
+    }
+    text
 }
 
 fn is_static(lifetime: &Lifetime) -> bool {
@@ -525,7 +534,7 @@ mod tests {
             (quote!(&str), "`String`, `Arc<str>` or `Cow<'static, str>`"),
             (quote!(&'static str), "`String`, `Arc<str>` or `Cow<'static, str>`"),
             (quote!(Result<&'a [u8], E>), "`Vec<u8>` or `Arc<[u8]>`"),
-            (quote!(Vec<&'a User>), "`User` or `Arc<User>`"),
+            (quote!(Vec<&'a Vec<(u8, db::User)>>), "`Vec<(u8, db::User)>` or `Arc<Vec<(u8, db::User)>>`"),
             (quote!(Option<Cow<'_, str>>), "`Cow<'static, str>`"),
             (quote!(std::borrow::Cow<'a, [u8]>), "`Cow<'static, [u8]>`"),
         ] {

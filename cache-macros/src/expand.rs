@@ -2,7 +2,7 @@
 //!
 //! Names of local variables are ours alone (hygiene): an argument called `key` or `site` stays the user's.
 
-use proc_macro2::{Literal, Span, TokenStream};
+use proc_macro2::{Literal, Span, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Expr, ExprReference, Ident, Token};
@@ -67,9 +67,11 @@ fn call(model: &Model, declared: &TokenStream, load: &TokenStream, read: Read) -
     let conditions = conditions(model, read);
     let passed =
         model.passed.iter().filter(|passed| carried_by_tuple(model, passed.pat.is_none())).map(|passed| &passed.name);
-    let call = quote_spanned!(at_result=> (#site, #region, &mut #key, terms #conditions, (#(#passed,)*), #load));
+    // What is missing from the result's type is complained about at that type.
+    let private = located(quote!(#krate::__private), at_result);
+    let arguments = quote_spanned!(at_result=> (#site, #region, &mut #key, terms #conditions, (#(#passed,)*), #load));
     if model.written.sig.asyncness.is_none() {
-        return quote_spanned!(at_result=> #declared #key_parts #terms #krate::__private::call #call);
+        return quote_spanned!(at_result=> #declared #key_parts #terms #private::call #arguments);
     }
     // A binding, so that temporaries of the call are not kept across the await.
     quote_spanned! {at_result=>
@@ -77,11 +79,20 @@ fn call(model: &Model, declared: &TokenStream, load: &TokenStream, read: Read) -
             #declared
             #key_parts
             #terms
-            let call = #krate::__private::call_async #call;
+            let call = #private::call_async #arguments;
             call
         }
         .await
     }
+}
+
+/// The same tokens at another place; what they mean stays.
+fn located(tokens: TokenStream, span: Span) -> TokenStream {
+    let place = |mut token: TokenTree| {
+        token.set_span(token.span().located_at(span));
+        token
+    };
+    tokens.into_iter().map(place).collect()
 }
 
 /// A closure cannot rename `self`: it captures it.
@@ -95,7 +106,8 @@ fn beside(model: &Model, companions: &Companions) -> TokenStream {
     let name = &sig.ident;
     let carried: Vec<&Ident> = model.passed.iter().map(|passed| &passed.carried).collect();
     let tuple = quote!((#(#carried,)*));
-    quote!(|#tuple| #scope #name #turbofish (#(#carried),*))
+    let at_result = Span::mixed_site().located_at(model.output.span());
+    quote_spanned!(at_result=> |#tuple| #scope #name #turbofish (#(#carried),*))
 }
 
 /// Has the body.
