@@ -182,7 +182,7 @@ impl Model {
             krate,
             passed: passed(&item),
             written: Header {
-                attrs: if beside { for_role(&item.attrs, Role::Written) } else { item.attrs.clone() },
+                attrs: written_attrs(&item, beside),
                 vis: item.vis.clone(),
                 defaultness: item.defaultness,
                 sig: plain(&item),
@@ -197,6 +197,18 @@ impl Model {
             shape,
         })
     }
+}
+
+fn written_attrs(item: &Item, beside: bool) -> Vec<Attribute> {
+    if !beside {
+        return item.attrs.clone();
+    }
+    let mut attrs = for_role(&item.attrs, Role::Written);
+    // We do use the arguments that the body does not.
+    if item.arguments.iter().any(|argument| argument.name.to_string().starts_with('_')) {
+        attrs.push(parse_quote!(#[allow(clippy::used_underscore_binding)]));
+    }
+    attrs
 }
 
 impl ToTokens for Header {
@@ -328,7 +340,7 @@ fn companions(
 
     let link = format!("[`{0}`](fn@{1}{0})", item.sig.ident.unraw(), if in_impl { "Self::" } else { "" });
     let header = |role: Role, doc: String, sig: Signature| {
-        let mut attrs: Vec<Attribute> = vec![parse_quote!(#[doc = #doc]), parse_quote!(#[allow(dead_code)])];
+        let mut attrs: Vec<Attribute> = vec![parse_quote!(#[doc = #doc]), allowances(role)];
         attrs.extend(for_role(&item.attrs, role));
         Header { attrs, vis: item.vis.clone(), defaultness: None, sig }
     };
@@ -452,6 +464,27 @@ fn collect_names(tokens: TokenStream, names: &mut HashSet<String>) {
             _ => {}
         }
         quoted = quote;
+    }
+}
+
+/// The lints that would say of a companion what they say of the function already, or blame the user for our part.
+fn allowances(role: Role) -> Attribute {
+    match role {
+        Role::Uncached => parse_quote!(#[allow(
+            dead_code,
+            clippy::missing_const_for_fn,
+            clippy::missing_errors_doc,
+            clippy::missing_panics_doc,
+            clippy::must_use_candidate
+        )]),
+        _ => parse_quote!(#[allow(
+            dead_code,
+            clippy::missing_errors_doc,
+            clippy::must_use_candidate,
+            clippy::too_many_arguments,
+            clippy::used_underscore_binding,
+            clippy::wrong_self_convention
+        )]),
     }
 }
 

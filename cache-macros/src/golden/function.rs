@@ -28,7 +28,14 @@ pub fn images(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
     )
 }
 ///What the cache keeps of [`images`](fn@images) under these arguments: to look at, set or invalidate.
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    clippy::missing_errors_doc,
+    clippy::must_use_candidate,
+    clippy::too_many_arguments,
+    clippy::used_underscore_binding,
+    clippy::wrong_self_convention
+)]
 pub fn images_entry(
     owner: &str,
     page: u32,
@@ -45,7 +52,14 @@ pub fn images_entry(
     )
 }
 ///Runs [`images`](fn@images) anew, whatever the cache keeps, and keeps the result.
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    clippy::missing_errors_doc,
+    clippy::must_use_candidate,
+    clippy::too_many_arguments,
+    clippy::used_underscore_binding,
+    clippy::wrong_self_convention
+)]
 pub fn images_refresh(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
     let site = __cached_site_images();
     let mut key = site.key();
@@ -75,7 +89,13 @@ pub fn images_refresh(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
     )
 }
 ///Runs [`images`](fn@images) without the cache.
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    clippy::missing_const_for_fn,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate
+)]
 pub fn images_uncached(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
     list(owner, page)
 }

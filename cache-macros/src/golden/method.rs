@@ -32,7 +32,14 @@ impl Shop {
             .await
     }
     ///What the cache keeps of [`price`](fn@Self::price) under these arguments: to look at, set or invalidate.
-    #[allow(dead_code)]
+    #[allow(
+        dead_code,
+        clippy::missing_errors_doc,
+        clippy::must_use_candidate,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding,
+        clippy::wrong_self_convention
+    )]
     fn price_entry(
         sku: Sku,
     ) -> ::cache::Entry<Option<Price>, ::cache::__private::NearOnly> {
@@ -42,7 +49,14 @@ impl Shop {
         ::cache::__private::entry(site, region, &mut key, ::cache::__private::NearOnly)
     }
     ///Runs [`price`](fn@Self::price) anew, whatever the cache keeps, and keeps the result.
-    #[allow(dead_code)]
+    #[allow(
+        dead_code,
+        clippy::missing_errors_doc,
+        clippy::must_use_candidate,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding,
+        clippy::wrong_self_convention
+    )]
     #[must_use]
     async fn price_refresh(&self, sku: Sku) -> Option<Price> {
         {
@@ -76,7 +90,13 @@ impl Shop {
             .await
     }
     ///Runs [`price`](fn@Self::price) without the cache.
-    #[allow(dead_code)]
+    #[allow(
+        dead_code,
+        clippy::missing_const_for_fn,
+        clippy::missing_errors_doc,
+        clippy::missing_panics_doc,
+        clippy::must_use_candidate
+    )]
     #[must_use]
     async fn price_uncached(&self, mut sku: Sku) -> Option<Price> {
         sku.normalize();

@@ -118,6 +118,7 @@ pub fn patterns((first, mut second): (u32, u32), [rest, ..]: [u32; 2], mut sum: 
     sum
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, clippy::unnecessary_wraps)]
 const fn seconds(value: &u64) -> Option<Duration> {
     Some(Duration::from_secs(*value))
 }
@@ -180,6 +181,21 @@ impl Shop {
     #[cached(REGION, "stock", key(self.id, sku))]
     pub(crate) async fn stock(self: &Arc<Self>, sku: String) -> usize {
         std::future::ready(sku).await.len()
+    }
+
+    /// A name that clippy has rules for, and more arguments than it likes.
+    #[cached(REGION, "text", skip(self))]
+    #[must_use]
+    #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
+    pub fn to_text(&self, a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: bool, h: bool, i: bool, j: bool) -> String {
+        format!("{a} {b} {c} {d} {e} {f} {g} {h} {i} {j}")
+    }
+
+    /// Consumes.
+    #[cached(REGION, "into", skip(self))]
+    #[must_use]
+    pub fn into_text(self, sku: String) -> String {
+        sku + &self.id.to_string()
     }
 
     /// What there is.
