@@ -18,7 +18,7 @@ mod expand;
 
 mod fallback;
 
-/// doc
+#[doc = include_str!("cached.md")]
 #[proc_macro_attribute]
 pub fn cached(args: proc_macro::TokenStream, function: proc_macro::TokenStream) -> proc_macro::TokenStream {
     attribute(args.into(), function.into()).into()

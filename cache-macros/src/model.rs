@@ -356,16 +356,16 @@ fn companions(
         site_attrs: for_role(&item.attrs, Role::Site),
         entry: header(
             Role::Entry,
-            format!("What the cache keeps of {link} under these arguments: to look at, set or invalidate."),
+            format!(" What the cache keeps of {link} under these arguments: to look at, set or invalidate."),
             entry,
         ),
         entry_apart: take_apart(item, &used),
         refresh: header(
             Role::Refresh,
-            format!("Runs {link} anew, whatever the cache keeps, and keeps the result."),
+            format!(" Runs {link} anew, whatever the cache keeps, and keeps the result."),
             refresh,
         ),
-        uncached: header(Role::Uncached, format!("Runs {link} without the cache."), uncached),
+        uncached: header(Role::Uncached, format!(" Runs {link} without the cache."), uncached),
         scope,
     }
 }

@@ -27,7 +27,7 @@ pub fn images(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
         |(owner, page)| images_uncached(owner, page),
     )
 }
-///What the cache keeps of [`images`](fn@images) under these arguments: to look at, set or invalidate.
+/// What the cache keeps of [`images`](fn@images) under these arguments: to look at, set or invalidate.
 #[allow(
     dead_code,
     clippy::missing_errors_doc,
@@ -51,7 +51,7 @@ pub fn images_entry(
         ::cache::__private::Serde,
     )
 }
-///Runs [`images`](fn@images) anew, whatever the cache keeps, and keeps the result.
+/// Runs [`images`](fn@images) anew, whatever the cache keeps, and keeps the result.
 #[allow(
     dead_code,
     clippy::missing_errors_doc,
@@ -88,7 +88,7 @@ pub fn images_refresh(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
         |(owner, page)| images_uncached(owner, page),
     )
 }
-///Runs [`images`](fn@images) without the cache.
+/// Runs [`images`](fn@images) without the cache.
 #[allow(
     dead_code,
     clippy::missing_const_for_fn,

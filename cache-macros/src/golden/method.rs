@@ -31,7 +31,7 @@ impl Shop {
         }
             .await
     }
-    ///What the cache keeps of [`price`](fn@Self::price) under these arguments: to look at, set or invalidate.
+    /// What the cache keeps of [`price`](fn@Self::price) under these arguments: to look at, set or invalidate.
     #[allow(
         dead_code,
         clippy::missing_errors_doc,
@@ -48,7 +48,7 @@ impl Shop {
         key.arg(&sku);
         ::cache::__private::entry(site, region, &mut key, ::cache::__private::NearOnly)
     }
-    ///Runs [`price`](fn@Self::price) anew, whatever the cache keeps, and keeps the result.
+    /// Runs [`price`](fn@Self::price) anew, whatever the cache keeps, and keeps the result.
     #[allow(
         dead_code,
         clippy::missing_errors_doc,
@@ -89,7 +89,7 @@ impl Shop {
         }
             .await
     }
-    ///Runs [`price`](fn@Self::price) without the cache.
+    /// Runs [`price`](fn@Self::price) without the cache.
     #[allow(
         dead_code,
         clippy::missing_const_for_fn,

@@ -187,8 +187,8 @@ impl Shop {
     #[cached(REGION, "text", skip(self))]
     #[must_use]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
-    pub fn to_text(&self, a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: bool, h: bool, i: bool, j: bool) -> String {
-        format!("{a} {b} {c} {d} {e} {f} {g} {h} {i} {j}")
+    pub fn to_text(&self, one: u8, two: u8, three: u8, four: u8, yes: bool, no: bool, on: bool, off: bool) -> String {
+        format!("{one} {two} {three} {four} {yes} {no} {on} {off}")
     }
 
     /// Consumes.
