@@ -161,8 +161,8 @@ fn site(model: &Model, companions: &Companions) -> TokenStream {
 
 fn statics(model: &Model) -> TokenStream {
     let krate = &model.krate;
-    let Site { function, namespace, arguments, version, ttl } = &model.site;
-    let ttl = match ttl {
+    let Site { function, namespace, arguments, version } = &model.site;
+    let ttl = match &model.ttl {
         None => quote!(::core::option::Option::None),
         Some(Ttl::Expr(ttl)) => quote_spanned!(ttl.span()=> ::core::option::Option::Some(#ttl)),
         Some(Ttl::Fixed(ttl)) => {

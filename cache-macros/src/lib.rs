@@ -10,7 +10,13 @@ mod args;
 
 mod item;
 
+mod types;
+
 mod check;
+
+mod attrs;
+
+mod signature;
 
 mod model;
 
@@ -97,5 +103,28 @@ mod tests {
             },
         );
         assert_eq!(pretty_method(written), include_str!("golden/within.rs"));
+    }
+
+    #[test]
+    fn after_a_mistake_the_function_is_there_as_it_was() {
+        let function = quote! { pub fn f(a: &mut u8) -> u8 { *a += 1; *a } };
+        let written = attribute(quote!(REGION, "n", tll = "1s"), function.clone()).to_string();
+        assert!(written.starts_with(&function.to_string()));
+        assert_eq!(written.matches("compile_error !").count(), 2, "{written}");
+    }
+
+    #[test]
+    fn what_is_no_function_is_there_as_it_was() {
+        let item = quote! { struct Image { id: u64 } };
+        let written = attribute(quote!(REGION, "n"), item.clone()).to_string();
+        assert!(written.starts_with(&item.to_string()));
+        assert_eq!(written.matches("compile_error !").count(), 1);
+    }
+
+    #[test]
+    fn half_typed_code_is_handed_on_for_completion() {
+        let written = attribute(quote!(REGION, "n"), quote! { fn f(a: u8) -> u8 { let b = a.; b } }).to_string();
+        assert_eq!(written.matches(&quote!({ let b = a.; b }).to_string()).count(), 1);
+        assert!(!written.contains("compile_error"));
     }
 }
