@@ -1,5 +1,7 @@
 //! A cached async function's future is not much larger than its arguments: what is rarely needed is boxed.
 
+#![cfg(feature = "macros")]
+
 use std::mem::size_of_val;
 
 use cache::{Region, cached};

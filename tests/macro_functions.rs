@@ -2,6 +2,7 @@
 //!
 //! No region here is configured, so that every call goes straight through.
 
+#![cfg(feature = "macros")]
 #![deny(warnings)]
 
 use std::borrow::Cow;
@@ -88,11 +89,19 @@ fn whole_pattern((a, b): (u8, u8), _unused: u8, mut c: u8) -> u8 {
     c + b
 }
 
+#[cached(REGION, "references", key(id, name.len(), *first))]
+fn references(Path(&id): Path<&u32>, &(ref name, mut count): &(String, u8), [first, ..]: &[u8; 2]) -> usize {
+    count += first;
+    name.len() + id as usize + usize::from(count)
+}
+
 #[test]
 fn patterns_are_taken_apart_for_the_key_and_for_the_body() {
     let image = || Image { owner: "bob".to_owned(), page: 1 };
     assert_eq!(patterns(Path(10), [1, 2, 3], image(), &image(), 100, &HashSet::new()), 100 + 2 + 10 + 1 + 2 + 3 + 1);
     assert_eq!(whole_pattern((1, 2), 0, 3), 6);
+    assert_eq!(references(Path(&1), &("ab".to_owned(), 1), &[1, 2]), 5);
+    let _ = references_entry(Path(&1), &("ab".to_owned(), 1), &[1, 2]);
     let _ = patterns_entry(Path(10), [1, 2, 3], &image());
     let _ = whole_pattern_entry((1, 2), 0, 3);
 }
@@ -144,6 +153,12 @@ fn borrowing_alias<'a>(text: &'a str) -> Answer<'a> {
     text.parse().map_err(|_| Bad(text))
 }
 
+#[cached(REGION, "hidden_lifetime", errors = alone)]
+#[allow(elided_lifetimes_in_paths, mismatched_lifetime_syntaxes)]
+fn hidden_lifetime(text: &str) -> Answer {
+    text.parse().map_err(|_| Bad(text))
+}
+
 #[test]
 fn results_keep_their_type_and_their_error() {
     assert_eq!(alias("5"), Ok(5));
@@ -157,6 +172,7 @@ fn results_keep_their_type_and_their_error() {
     assert_eq!(borrowing_error("x").unwrap_err().to_string(), "bad x");
     assert_eq!(borrowing_error_named("x", "y"), Err("x"));
     assert_eq!(borrowing_alias("x"), Err(Bad("x")));
+    assert_eq!(hidden_lifetime("x"), Err(Bad("x")));
     let _: cache::Entry<Result<u32, &'static str>> = borrowing_error_named_entry();
 }
 
@@ -181,6 +197,14 @@ where
     items.skip(id).next()
 }
 
+#[cached(REGION, "early", key(text, other))]
+fn early<'a, 'b: 'a, T: AsRef<str> + ?Sized, const N: usize>(text: &'a str, other: &'b str, also: &'a T) -> [String; 1]
+where
+    'b: 'b,
+{
+    [format!("{text}{other}{}{N}", also.as_ref())]
+}
+
 #[cached(REGION, "parameter", key(id), outcome = whole)]
 fn parameter<T: From<u8> + Clone + Send + Sync + Serialize + serde::de::DeserializeOwned + 'static>(id: u8) -> T {
     T::from(id)
@@ -193,6 +217,8 @@ fn generics_are_handed_on() {
     assert!(generic_result::<ParseIntError>(String::from("x")).is_err());
     assert_eq!(projection(1, ["a", "b"].into_iter()), Some("b"));
     assert_eq!(parameter::<u64>(3), 3);
+    assert_eq!(early::<str, 4>("1", "2", "3"), ["1234"]);
+    let _ = early_entry("1", "2");
     assert_eq!(generic_refresh::<u8, 2>(1, 9), [0, 0, 0]);
     assert_eq!(parameter_refresh::<u64>(3), 3);
     let _ = (generic_entry::<u8, 2>(1), parameter_entry::<u64>(3));

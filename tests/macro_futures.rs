@@ -1,5 +1,6 @@
 //! `#[cached]` on async functions: their futures are `Send` where the body's is, and may be `!Send` where it is not.
 
+#![cfg(feature = "macros")]
 #![deny(warnings)]
 
 use std::cell::Cell;

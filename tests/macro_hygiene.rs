@@ -1,5 +1,6 @@
 //! `#[cached]` where the user's names are those that it might use itself, and under the user's other attributes.
 
+#![cfg(feature = "macros")]
 #![deny(warnings)]
 
 mod shadowed {

@@ -1,5 +1,6 @@
 //! `#[cached]` in `impl` blocks: inherent ones with companions, trait ones without.
 
+#![cfg(feature = "macros")]
 #![deny(warnings)]
 
 use std::num::ParseIntError;

@@ -170,7 +170,7 @@ mod tests {
         );
         assert_eq!(
             entry(function, &[quote!(N)]),
-            quote! { fn f<const N: usize>() -> Result<u8, Bad<'static>> where }.to_string().replace(' ', "")
+            quote! { fn f<const N: usize>() -> Result<u8, Bad<'static>> }.to_string().replace(' ', "")
         );
     }
 }
