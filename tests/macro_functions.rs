@@ -4,6 +4,7 @@
 
 #![cfg(feature = "macros")]
 #![deny(warnings)]
+#![allow(clippy::unwrap_used)]
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -190,18 +191,19 @@ fn generic_result<E: From<ParseIntError>>(text: impl AsRef<str>) -> Result<u32, 
 }
 
 #[cached(REGION, "projection", key(id), outcome = whole, near_only)]
-fn projection<I: Iterator>(id: usize, items: I) -> Option<I::Item>
+fn projection<I: Iterator>(id: usize, mut items: I) -> Option<I::Item>
 where
     I::Item: Clone + Send + Sync + 'static,
 {
-    items.skip(id).next()
+    items.nth(id)
 }
 
 #[cached(REGION, "early", key(text, other))]
-fn early<'a, 'b: 'a, T: AsRef<str> + ?Sized, const N: usize>(text: &'a str, other: &'b str, also: &'a T) -> [String; 1]
-where
-    'b: 'b,
-{
+fn early<'a, 'b: 'a, T: AsRef<str> + ?Sized, const N: usize>(
+    text: &'a str,
+    other: &'b str,
+    also: &'a T,
+) -> [String; 1] {
     [format!("{text}{other}{}{N}", also.as_ref())]
 }
 

@@ -2,6 +2,7 @@
 
 #![cfg(feature = "macros")]
 #![deny(warnings)]
+#![allow(clippy::unwrap_used)]
 
 use std::cell::Cell;
 use std::future::{Future, ready};
@@ -76,9 +77,10 @@ async fn futures_are_send_with_whatever_they_borrow() {
     assert_eq!(spawned.await.unwrap(), 6);
 }
 
-fn spawned<T: Clone + Send + Sync + 'static>(value: T) -> impl Future<Output = u64> + Send
+#[allow(clippy::manual_async_fn)]
+fn spawned<T>(value: T) -> impl Future<Output = u64> + Send
 where
-    T: Into<u64> + Serialize + Copy,
+    T: Into<u64> + Serialize + Copy + Send + Sync + 'static,
 {
     async move { generic(&value, ready_plus_one).await }
 }

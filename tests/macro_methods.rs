@@ -2,6 +2,7 @@
 
 #![cfg(feature = "macros")]
 #![deny(warnings)]
+#![allow(clippy::unwrap_used)]
 
 use std::num::ParseIntError;
 use std::sync::Arc;

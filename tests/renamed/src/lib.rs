@@ -59,6 +59,7 @@ impl Service {
 }
 
 /// Is `Send`, all of it.
+#[allow(clippy::manual_async_fn)]
 pub fn spawnable(service: std::sync::Arc<Service>) -> impl std::future::Future<Output = usize> + Send {
     async move { service.fetch("a").await.map_or(0, |name| name.len()) + service.within("b").await.len() }
 }
