@@ -50,6 +50,11 @@ mod schemes;
 
 pub use schemes::{open_known_schemes, registry};
 
+/// Tries the examples in the attribute's documentation.
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../cache-macros/src/cached.md")]
+mod examples_of_the_attribute {}
+
 /// What the attribute's output may touch.
 #[doc(hidden)]
 pub use cache_core::rt as __private;

@@ -1,0 +1,292 @@
+//! Writes the model down as Rust. Nothing is decided here, and nothing can fail.
+//!
+//! Names of local variables are ours alone (hygiene): an argument called `key` or `site` stays the user's.
+
+use proc_macro2::{Literal, Span, TokenStream, TokenTree};
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Expr, ExprReference, Ident, Token};
+
+use crate::args::{RegionArg, Ttl};
+use crate::model::{Apart, Companions, Header, Model, Outcome, Shape, Sharing, Site, Wire};
+
+/// The function and its companions.
+pub(crate) fn expand(model: &Model) -> TokenStream {
+    let written = &model.written;
+    match &model.shape {
+        Shape::Within => {
+            let body = call(model, &declared(model), &within(model), Read::Cached);
+            quote!(#written { #body })
+        }
+        Shape::Beside(companions) => {
+            let Companions { refresh, uncached, .. } = &**companions;
+            let (declared, load) = (named(model, companions), beside(model, companions));
+            let function = call(model, &declared, &load, Read::Cached);
+            let refreshing = call(model, &declared, &load, Read::Forced);
+            let body = &model.body;
+            let entry = entry(model, companions);
+            let site = site(model, companions);
+            quote! {
+                #written { #function }
+                #entry
+                #refresh { #refreshing }
+                #uncached #body
+                #site
+            }
+        }
+    }
+}
+
+/// Whether the cache is read before the function is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Read {
+    Cached,
+    Forced,
+}
+
+/// The names of our local variables.
+struct Locals {
+    site: Ident,
+    region: Ident,
+    key: Ident,
+}
+
+fn locals() -> Locals {
+    let local = |name| Ident::new(name, Span::mixed_site());
+    Locals { site: local("site"), region: local("region"), key: local("key") }
+}
+
+/// The key, the terms, and one call.
+fn call(model: &Model, declared: &TokenStream, load: &TokenStream, read: Read) -> TokenStream {
+    let krate = &model.krate;
+    let Locals { site, key, .. } = locals();
+    let region = region(model);
+    let key_parts = key_parts(model, &model.apart);
+    let at_result = Span::mixed_site().located_at(model.output.span());
+    let terms = terms(model, at_result);
+    let conditions = conditions(model, read);
+    let passed =
+        model.passed.iter().filter(|passed| carried_by_tuple(model, passed.pat.is_none())).map(|passed| &passed.name);
+    // What is missing from the result's type is complained about at that type.
+    let private = located(quote!(#krate::__private), at_result);
+    let arguments = quote_spanned!(at_result=> (#site, #region, &mut #key, terms #conditions, (#(#passed,)*), #load));
+    if model.written.sig.asyncness.is_none() {
+        return quote_spanned!(at_result=> #declared #key_parts #terms #private::call #arguments);
+    }
+    // A binding, so that temporaries of the call are not kept across the await.
+    quote_spanned! {at_result=>
+        {
+            #declared
+            #key_parts
+            #terms
+            let call = #private::call_async #arguments;
+            call
+        }
+        .await
+    }
+}
+
+/// The same tokens at another place; what they mean stays.
+fn located(tokens: TokenStream, span: Span) -> TokenStream {
+    let place = |mut token: TokenTree| {
+        token.set_span(token.span().located_at(span));
+        token
+    };
+    tokens.into_iter().map(place).collect()
+}
+
+/// A closure cannot rename `self`: it captures it.
+fn carried_by_tuple(model: &Model, is_self: bool) -> bool {
+    !is_self || matches!(model.shape, Shape::Beside(_))
+}
+
+/// Calls the companion that has the body.
+fn beside(model: &Model, companions: &Companions) -> TokenStream {
+    let Companions { scope, turbofish, uncached: Header { sig, .. }, .. } = companions;
+    let name = &sig.ident;
+    let carried: Vec<&Ident> = model.passed.iter().map(|passed| &passed.carried).collect();
+    let tuple = quote!((#(#carried,)*));
+    let at_result = Span::mixed_site().located_at(model.output.span());
+    quote_spanned!(at_result=> |#tuple| #scope #name #turbofish (#(#carried),*))
+}
+
+/// Has the body.
+fn within(model: &Model) -> TokenStream {
+    let Model { output, body, .. } = model;
+    let asyncness = &model.written.sig.asyncness;
+    let patterns = model.passed.iter().filter_map(|passed| passed.pat.as_ref());
+    quote!(#asyncness move |(#(#patterns,)*)| -> #output #body)
+}
+
+/// The site, from the function that all companions share.
+fn named(model: &Model, companions: &Companions) -> TokenStream {
+    let Locals { site, region, .. } = locals();
+    let Companions { scope, site: shared, .. } = companions;
+    match model.region {
+        RegionArg::Named(_) => quote!(let (#site, #region) = #scope #shared();),
+        RegionArg::Expr(_) => quote!(let #site = #scope #shared();),
+    }
+}
+
+/// The site, where there are no companions to share it.
+fn declared(model: &Model) -> TokenStream {
+    let Locals { site, region, .. } = locals();
+    let statics = statics(model);
+    match model.region {
+        RegionArg::Named(_) => quote!(let (#site, #region) = { #statics (&SITE, &REGION) };),
+        RegionArg::Expr(_) => quote!(let #site = { #statics &SITE };),
+    }
+}
+
+fn site(model: &Model, companions: &Companions) -> TokenStream {
+    let krate = &model.krate;
+    let Companions { site: name, site_attrs: attrs, .. } = companions;
+    let statics = statics(model);
+    let (ty, value) = match model.region {
+        RegionArg::Named(_) => {
+            (quote!((&'static #krate::__private::Site, &'static #krate::Region)), quote!((&SITE, &REGION)))
+        }
+        RegionArg::Expr(_) => (quote!(&'static #krate::__private::Site), quote!(&SITE)),
+    };
+    quote! {
+        #(#attrs)*
+        #[doc(hidden)]
+        #[allow(dead_code)]
+        fn #name() -> #ty {
+            #statics
+            #value
+        }
+    }
+}
+
+fn statics(model: &Model) -> TokenStream {
+    let krate = &model.krate;
+    let Site { function, namespace, arguments, version } = &model.site;
+    let ttl = match &model.ttl {
+        None => quote!(::core::option::Option::None),
+        Some(Ttl::Expr(ttl)) => quote_spanned!(ttl.span()=> ::core::option::Option::Some(#ttl)),
+        Some(Ttl::Fixed(ttl)) => {
+            let seconds = Literal::u64_unsuffixed(ttl.as_secs());
+            let nanos = Literal::u32_unsuffixed(ttl.subsec_nanos());
+            quote!(::core::option::Option::Some(::core::time::Duration::new(#seconds, #nanos)))
+        }
+    };
+    let version = Literal::u16_unsuffixed(*version);
+    let region = match &model.region {
+        RegionArg::Named(name) => quote!(static REGION: #krate::Region = #krate::Region::named(#name);),
+        RegionArg::Expr(_) => TokenStream::new(),
+    };
+    quote! {
+        static SITE: #krate::__private::Site = #krate::__private::Site::new(#krate::__private::SiteSpec {
+            function: ::core::concat!(::core::module_path!(), #function),
+            namespace: #namespace,
+            arguments: &[#(#arguments),*],
+            version: #version,
+            ttl: #ttl,
+        });
+        #region
+    }
+}
+
+fn entry(model: &Model, companions: &Companions) -> TokenStream {
+    let krate = &model.krate;
+    let Locals { site, key, .. } = locals();
+    let Companions { entry, entry_apart, .. } = companions;
+    let (named, key_parts, region, wire) =
+        (named(model, companions), key_parts(model, entry_apart), region(model), wire(model));
+    quote! {
+        #entry {
+            #named
+            #key_parts
+            #krate::__private::entry(#site, #region, &mut #key, #wire)
+        }
+    }
+}
+
+/// One statement for each part, so that each is complained about where it stands.
+fn key_parts(model: &Model, apart: &[Apart]) -> TokenStream {
+    let Locals { site, key, .. } = locals();
+    let apart = apart.iter().map(|Apart { pat, name }| quote!(#[allow(unused_variables)] let #pat = &#name;));
+    let parts = model.key.iter().map(|part| {
+        let at_part = Span::mixed_site().located_at(part.span());
+        let part = referenced(part, at_part);
+        quote_spanned!(at_part=> #key.arg(#part);)
+    });
+    quote!(#(#apart)* let mut #key = #site.key(); #(#parts)*)
+}
+
+fn region(model: &Model) -> TokenStream {
+    let krate = &model.krate;
+    match &model.region {
+        RegionArg::Named(_) => {
+            let Locals { region, .. } = locals();
+            quote!(#region)
+        }
+        RegionArg::Expr(region) => {
+            let at_region = Span::mixed_site().located_at(region.span());
+            let region = referenced(region, at_region);
+            quote_spanned!(at_region=> ::core::convert::AsRef::<#krate::Region>::as_ref(#region))
+        }
+    }
+}
+
+/// `&expr`, in parentheses if it needs them.
+fn referenced(expr: &Expr, span: Span) -> ExprReference {
+    ExprReference { attrs: Vec::new(), and_token: Token![&](span), mutability: None, expr: Box::new(expr.clone()) }
+}
+
+fn wire(model: &Model) -> TokenStream {
+    let krate = &model.krate;
+    match model.terms.wire {
+        Wire::Serde => quote!(#krate::__private::Serde),
+        Wire::NearOnly => quote!(#krate::__private::NearOnly),
+    }
+}
+
+fn terms(model: &Model, at_result: Span) -> TokenStream {
+    let Model { krate, output, terms, .. } = model;
+    let wire = wire(model);
+    let mut probes = Vec::new();
+    let outcome = match terms.outcome {
+        Outcome::Probed => {
+            probes.push(quote!(OutcomeOfOther as _, OutcomeOfResult as _));
+            quote_spanned!(at_result=> (&returns).outcome())
+        }
+        Outcome::Ok(span) => quote_spanned!(span=> #krate::__private::OkOnly),
+        Outcome::Whole(span) => quote_spanned!(span=> #krate::__private::Whole),
+    };
+    let sharing = match &terms.sharing {
+        Sharing::Probed => {
+            probes.push(quote!(SharingOfClone as _, SharingOfOther as _));
+            quote_spanned!(at_result=> (&returns).sharing())
+        }
+        Sharing::Alone => quote!(#krate::__private::Alone),
+        Sharing::Shared(span) => quote_spanned!(*span=> #krate::__private::Shared),
+        Sharing::By(copy) => quote_spanned!(copy.span()=> #krate::__private::SharedBy(#copy)),
+    };
+    let returns = quote_spanned!(at_result=> #krate::__private::Returns::<#output>::new());
+    if probes.is_empty() {
+        return quote_spanned!(at_result=> let terms = #krate::__private::Terms::new(#returns, #outcome, #sharing, #wire););
+    }
+    quote_spanned! {at_result=>
+        let terms = {
+            #[allow(unused_imports)]
+            use #krate::__private::{#(#probes),*};
+            let returns = #returns;
+            #krate::__private::Terms::new(returns, #outcome, #sharing, #wire)
+        };
+    }
+}
+
+fn conditions(model: &Model, read: Read) -> TokenStream {
+    let mut tokens = TokenStream::new();
+    for (method, value) in &model.terms.conditions {
+        let span = value.as_ref().map_or(method.span(), Spanned::span);
+        let method = Ident::new(&method.to_string(), method.span());
+        tokens.extend(quote_spanned!(span=> .#method(#value)));
+    }
+    if read == Read::Forced {
+        tokens.extend(quote!(.force(true)));
+    }
+    tokens
+}
