@@ -32,7 +32,10 @@ pub fn open_known_schemes(registry: &Registry) {
 }
 
 #[cfg(feature = "memory")]
-fn memory(url: &cache_core::config::BackendUrl, _context: &cache_core::registry::OpenContext) -> cache_core::error::Result<cache_core::registry::Opened> {
+fn memory(
+    url: &cache_core::config::BackendUrl,
+    _context: &cache_core::registry::OpenContext,
+) -> cache_core::error::Result<cache_core::registry::Opened> {
     let backend = cache_memory::MemoryBackend::from_parameters(url.parameters())?;
     Ok(cache_core::registry::Opened::Near(Arc::new(backend)))
 }

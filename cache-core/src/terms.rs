@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn a_value_is_kept_if_every_condition_holds() {
-        let keep = terms::<u8>().cache_if(|value| *value > 2).ttl_of(|value| (*value == 9).then_some(Duration::ZERO)).keep;
+        let keep =
+            terms::<u8>().cache_if(|value| *value > 2).ttl_of(|value| (*value == 9).then_some(Duration::ZERO)).keep;
         assert_eq!(keep.keeps(&1), None, "cache_if");
         assert_eq!(keep.keeps(&9), None, "a ttl of zero");
         assert_eq!(keep.keeps(&3), Some(None));

@@ -4,12 +4,16 @@ use std::time::Duration;
 
 /// A duration with its unit: `30s`, `10m`, `1h 30m`, `250ms`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text.trim()).map_err(|error| format!("a duration with its unit, such as `30s`, `10m` or `250ms` ({error})"))
+    humantime::parse_duration(text.trim())
+        .map_err(|error| format!("a duration with its unit, such as `30s`, `10m` or `250ms` ({error})"))
 }
 
 /// A size with its unit: `64MiB`, `1GB`, `512`.
 pub(super) fn size(text: &str) -> Result<u64, String> {
-    text.trim().parse::<bytesize::ByteSize>().map(|size| size.as_u64()).map_err(|_| "a size with its unit, such as `64MiB` or `512KB`".to_owned())
+    text.trim()
+        .parse::<bytesize::ByteSize>()
+        .map(|size| size.as_u64())
+        .map_err(|_| "a size with its unit, such as `64MiB` or `512KB`".to_owned())
 }
 
 /// A share: `5%` or `0.05`.
@@ -19,7 +23,10 @@ pub(super) fn share(text: &str) -> Result<f64, String> {
         Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
         None => text.parse::<f64>(),
     };
-    share.ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "a share from 0 to 1, such as `5%` or `0.05`".to_owned())
+    share
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "a share from 0 to 1, such as `5%` or `0.05`".to_owned())
 }
 
 #[cfg(test)]

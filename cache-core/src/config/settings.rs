@@ -76,7 +76,18 @@ impl<T> fmt::Debug for Named<T> {
 
 /// The names of all settings.
 const KNOWN: [&str; 13] = [
-    "ttl", "near", "far", "jitter", "patience", "lease", "max_staleness", "prefix", "epoch", "codec", "keys", "compress",
+    "ttl",
+    "near",
+    "far",
+    "jitter",
+    "patience",
+    "lease",
+    "max_staleness",
+    "prefix",
+    "epoch",
+    "codec",
+    "keys",
+    "compress",
     "max_value",
 ];
 /// The default of `max_value`.
@@ -259,12 +270,16 @@ impl Settings {
         let near = self.near.as_deref().map(BackendUrl::parse).transpose()?;
         let far = self.far.as_deref().map(BackendUrl::parse).transpose()?;
         let tier = match (near, far) {
-            (None, None) => return Err(refused("near", "none", "a region needs `near`, `far` or both, or to be switched off")),
+            (None, None) => {
+                return Err(refused("near", "none", "a region needs `near`, `far` or both, or to be switched off"));
+            }
             (near, far) => Tier { near, far },
         };
         let ttl = match self.ttl {
             None => return Err(refused("ttl", "none", "a region needs a `ttl`: a duration above 0, or `never`")),
-            Some(Ttl::For(Duration::ZERO)) => return Err(refused("ttl", "0s", "`ttl` must be above 0; `never` is for ever")),
+            Some(Ttl::For(Duration::ZERO)) => {
+                return Err(refused("ttl", "0s", "`ttl` must be above 0; `never` is for ever"));
+            }
             Some(Ttl::For(ttl)) => Some(ttl),
             Some(Ttl::Never) => None,
         };
@@ -281,7 +296,11 @@ impl Settings {
         check_policy(&policy, is_far)?;
         if self.max_staleness.is_some_and(|staleness| !staleness.is_zero()) && (tier.near.is_none() || !is_far) {
             let value = shown(policy.max_staleness);
-            return Err(refused("max_staleness", &value, "only a region with a near tier before a far one can be stale"));
+            return Err(refused(
+                "max_staleness",
+                &value,
+                "only a region with a near tier before a far one can be stale",
+            ));
         }
         let max_value = self.max_value.unwrap_or(MAX_VALUE);
         if max_value == 0 {
@@ -345,10 +364,15 @@ fn check_policy(policy: &Policy, is_far: bool) -> Result<()> {
     }
     let Some(ttl) = policy.ttl else { return Ok(()) };
     if ttl < SHORTEST_FAR {
-        return Err(refused("ttl", &shown(ttl), "`ttl` must be at least 2s with a far tier: memcached counts whole seconds"));
+        return Err(refused(
+            "ttl",
+            &shown(ttl),
+            "`ttl` must be at least 2s with a far tier: memcached counts whole seconds",
+        ));
     }
     if ttl + policy.grace() > LONGEST_FAR {
-        let rule = "`ttl` with its stale windows must not exceed 30 days with a far tier: memcached would take it for a date";
+        let rule =
+            "`ttl` with its stale windows must not exceed 30 days with a far tier: memcached would take it for a date";
         return Err(refused("ttl", &shown(ttl), rule));
     }
     if policy.max_staleness > ttl {
@@ -399,7 +423,19 @@ mod tests {
     #[test]
     fn every_setting_can_be_set_by_its_name() {
         for (key, value) in KNOWN.into_iter().zip([
-            "1h", "memory://", "memcached://a", "10%", "5s", "20s", "2s", "staging:", "3", codec(), "readable", "none", "1MiB",
+            "1h",
+            "memory://",
+            "memcached://a",
+            "10%",
+            "5s",
+            "20s",
+            "2s",
+            "staging:",
+            "3",
+            codec(),
+            "readable",
+            "none",
+            "1MiB",
         ]) {
             let set = Settings::new().set(key, value).unwrap_or_else(|error| panic!("{key}: {error}"));
             assert_ne!(set, Settings::new(), "{key} changes something");

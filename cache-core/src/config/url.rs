@@ -29,7 +29,9 @@ impl BackendUrl {
         };
         let (scheme, rest) = text.split_once("://").ok_or_else(|| bad("there is no `://` in the URL"))?;
         if scheme.is_empty() || scheme.contains(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c)) {
-            return Err(bad("the URL's scheme is empty or has characters other than letters, digits, `+`, `-` and `.`"));
+            return Err(bad(
+                "the URL's scheme is empty or has characters other than letters, digits, `+`, `-` and `.`",
+            ));
         }
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let decode = |text: &str| {
@@ -38,7 +40,8 @@ impl BackendUrl {
         };
         let mut parameters: Vec<(String, String)> = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').ok_or_else(|| bad(&format!("the parameter `{pair}` has no `=`")))?;
+            let (key, value) =
+                pair.split_once('=').ok_or_else(|| bad(&format!("the parameter `{pair}` has no `=`")))?;
             let (key, value) = (decode(key)?, decode(value)?);
             if parameters.iter().any(|(known, _)| *known == key) {
                 return Err(bad(&format!("the parameter `{key}` stands twice")));
@@ -76,7 +79,8 @@ mod tests {
 
     #[test]
     fn a_url_is_taken_apart() {
-        let url = BackendUrl::parse("Memcached+unix://10.0.0.1:11211,b%20c?pool_size=8&name=a%26b").expect("a good URL");
+        let url =
+            BackendUrl::parse("Memcached+unix://10.0.0.1:11211,b%20c?pool_size=8&name=a%26b").expect("a good URL");
         assert_eq!((url.scheme(), url.place()), ("memcached+unix", "10.0.0.1:11211,b c"));
         assert_eq!(url.parameters().collect::<Vec<_>>(), [("pool_size", "8"), ("name", "a&b")]);
         let bare = BackendUrl::parse("memory://").expect("a good URL");

@@ -65,7 +65,14 @@ impl Region {
         V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
     {
         let terms = Terms::new(Returns::new(), OkOnly, Alone, Serde);
-        serve::blocking(self, &Served::direct(namespace), &mut KeyWriter::call(namespace, &arguments), terms, (), |()| load())
+        serve::blocking(
+            self,
+            &Served::direct(namespace),
+            &mut KeyWriter::call(namespace, &arguments),
+            terms,
+            (),
+            |()| load(),
+        )
     }
 
     /// The same for a `load` that returns a value: whatever it is, also an `Err`, is kept.
@@ -74,7 +81,14 @@ impl Region {
         V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
     {
         let terms = Terms::new(Returns::new(), Whole, Alone, Serde);
-        serve::blocking(self, &Served::direct(namespace), &mut KeyWriter::call(namespace, &arguments), terms, (), |()| load())
+        serve::blocking(
+            self,
+            &Served::direct(namespace),
+            &mut KeyWriter::call(namespace, &arguments),
+            terms,
+            (),
+            |()| load(),
+        )
     }
 
     /// The async twin of [`get_or_create`](Region::get_or_create).

@@ -57,11 +57,7 @@ impl<A: Serialize, V: Clone + Send + Sync + Serialize + DeserializeOwned + 'stat
     /// # Errors
     ///
     /// What `load` returned.
-    pub fn get_or_create<E>(
-        &self,
-        arguments: &A,
-        load: impl FnOnce() -> Result<V, E>,
-    ) -> Result<V, E> {
+    pub fn get_or_create<E>(&self, arguments: &A, load: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
         self.region.get_or_create(self.name, arguments, load)
     }
 

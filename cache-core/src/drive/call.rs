@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::wait::NoTimer;
 use crate::backend::{Object, Token};
-use crate::board::{self, Fence, Flight, Landing, Lead, Left, LedBy, Look, Mark, Relation, Visit, WaitsFor};
+use crate::board::{self, Fence, Flight, Landing, Lead, LedBy, Left, Look, Mark, Relation, Visit, WaitsFor};
 use crate::clock::Tick;
 use crate::freshness::Freshness;
 use crate::generation::GenerationDigest;
@@ -122,7 +122,10 @@ where
         };
         let visit = state.board.visit(key);
         let mut call = Call {
-            policy: Policy { max_staleness: if demand == Demand::Policy { policy.max_staleness } else { Default::default() }, ..policy },
+            policy: Policy {
+                max_staleness: if demand == Demand::Policy { policy.max_staleness } else { Default::default() },
+                ..policy
+            },
             version,
             tiers,
             demand,
@@ -338,7 +341,11 @@ where
 
     fn no_timer(&self) {
         let advice = "misses that must wait run unshared; enter a tokio runtime that has its timer enabled";
-        self.state.complain("no_timer", "", format_args!("a cached async function runs where there is no timer: {advice}"));
+        self.state.complain(
+            "no_timer",
+            "",
+            format_args!("a cached async function runs where there is no timer: {advice}"),
+        );
     }
 
     /// Nobody else holds the value through this call any more.

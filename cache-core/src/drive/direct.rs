@@ -113,7 +113,10 @@ pub(crate) async fn get_async<V: Clone + Send + Sync + 'static, W: Wire<V>>(acce
     Ok(None)
 }
 
-pub(crate) fn set_blocking<V: Clone + Send + Sync + 'static, W: Wire<V>>(access: Access, value: V) -> Result<SetOutcome> {
+pub(crate) fn set_blocking<V: Clone + Send + Sync + 'static, W: Wire<V>>(
+    access: Access,
+    value: V,
+) -> Result<SetOutcome> {
     let Some(mut call) = access.begin::<V, W>(Ask::Anew) else { return Ok(SetOutcome::NotStored(NotStored::Off)) };
     let own = call.given(value);
     let Some(far) = call.far() else { return Ok(call.set_near(own)) };
@@ -138,7 +141,10 @@ pub(crate) fn set_blocking<V: Clone + Send + Sync + 'static, W: Wire<V>>(access:
     Ok(call.set_far(verdict, own))
 }
 
-pub(crate) async fn set_async<V: Clone + Send + Sync + 'static, W: Wire<V>>(access: Access, value: V) -> Result<SetOutcome> {
+pub(crate) async fn set_async<V: Clone + Send + Sync + 'static, W: Wire<V>>(
+    access: Access,
+    value: V,
+) -> Result<SetOutcome> {
     let Some(mut call) = access.begin::<V, W>(Ask::Anew) else { return Ok(SetOutcome::NotStored(NotStored::Off)) };
     let own = call.given(value);
     let Some(far) = call.far() else { return Ok(call.set_near(own)) };

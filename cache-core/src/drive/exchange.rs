@@ -231,7 +231,13 @@ where
     }
 
     /// A copy near, unless the key was voided since the read was sent.
-    fn put_read(&self, value: O::Value, seen: &Seen, fresh_for: Option<Duration>, digest: GenerationDigest) -> Held<O::Value> {
+    fn put_read(
+        &self,
+        value: O::Value,
+        seen: &Seen,
+        fresh_for: Option<Duration>,
+        digest: GenerationDigest,
+    ) -> Held<O::Value> {
         // Dated from when the request was sent, and a second short, so that the near copy is never the longer-lived.
         let fresh_for = match (seen.left, fresh_for) {
             (None, _) => None,
@@ -277,7 +283,11 @@ where
 
     fn far_failed(&self, error: &Error) {
         self.state.observe(&self.namespace, Count::FarError, Some(format_args!("{error}")));
-        self.state.complain("far_error", error.message(), format_args!("the far tier failed; calls load by themselves: {error:?}"));
+        self.state.complain(
+            "far_error",
+            error.message(),
+            format_args!("the far tier failed; calls load by themselves: {error:?}"),
+        );
     }
 
     fn unwritable(&self, error: &Unwritable) {
@@ -334,6 +344,3 @@ pub(crate) fn missing_face() -> Error {
 pub(super) fn unasked() -> Error {
     Error::new(Kind::Key, "the key has no form that the far tier takes")
 }
-
-
-

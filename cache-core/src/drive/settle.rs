@@ -209,7 +209,9 @@ where
         let took = self.state.clock.now().since(lead.flight().began());
         if self.tiers != Tiers::Near && took > self.policy.lease {
             let lease = self.policy.lease;
-            let detail = format_args!("a load took {took:?}, longer than `lease` ({lease:?}): another process may have loaded too");
+            let detail = format_args!(
+                "a load took {took:?}, longer than `lease` ({lease:?}): another process may have loaded too"
+            );
             self.state.observe(&self.namespace, Count::LongLoad, Some(detail));
             self.state.complain("lease", self.namespace.name(), detail);
         }

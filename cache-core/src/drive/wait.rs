@@ -72,7 +72,11 @@ impl Wake for Unpark {
 }
 
 /// Waits in this task for the end of `flight`, no longer than `patience`. `Err` if there is nothing to wait with.
-pub(super) async fn follow_async(clock: &Clock, flight: &Arc<Flight>, patience: Duration) -> Result<Option<Landing>, NoTimer> {
+pub(super) async fn follow_async(
+    clock: &Clock,
+    flight: &Arc<Flight>,
+    patience: Duration,
+) -> Result<Option<Landing>, NoTimer> {
     let sleep = Sleep::new(clock, patience)?;
     Ok(Either { future: pin!(flight.follow()), sleep: pin!(sleep) }.await)
 }

@@ -103,7 +103,14 @@ mod tests {
         let cells = Arc::new(Cells::new());
         for _ in 0..3 * OWNED {
             let cells = cells.clone();
-            assert!(thread::spawn(move || { cells.raise(); assert!(CELL.get() < OWNED) }).join().is_ok());
+            assert!(
+                thread::spawn(move || {
+                    cells.raise();
+                    assert!(CELL.get() < OWNED)
+                })
+                .join()
+                .is_ok()
+            );
         }
         assert_eq!(cells.sum(), 3 * OWNED as u64);
     }

@@ -10,8 +10,8 @@ mod stats;
 use std::fmt;
 
 pub(crate) use complaints::Complaints;
-pub use counters::{Count, Counts};
 pub(crate) use counters::Counters;
+pub use counters::{Count, Counts};
 pub use stats::Stats;
 
 /// Is told what happens in the regions of a registry, as it happens. Near hits are only counted.

@@ -24,25 +24,34 @@ impl fmt::Display for Stats {
     /// A table: a column for each namespace and, where there are several, one for all; counts that are zero everywhere
     /// are left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut columns: Vec<(&str, &Counts)> = self.namespaces.iter().map(|(name, counts)| (name.as_str(), counts)).collect();
+        let mut columns: Vec<(&str, &Counts)> =
+            self.namespaces.iter().map(|(name, counts)| (name.as_str(), counts)).collect();
         if columns.len() != 1 {
             columns.push(("all", &self.total));
         }
         let mut rows: Vec<(String, Vec<String>)> = Vec::new();
-        let ratio = |counts: &Counts| counts.hit_ratio().map_or("-".to_owned(), |ratio| format!("{:.1} %", 100.0 * ratio));
+        let ratio =
+            |counts: &Counts| counts.hit_ratio().map_or("-".to_owned(), |ratio| format!("{:.1} %", 100.0 * ratio));
         rows.push(("hit ratio".to_owned(), columns.iter().map(|(_, counts)| ratio(counts)).collect()));
         for (index, (name, _, total)) in self.total.iter().enumerate() {
             if total > 0 {
                 let value = |counts: &Counts| counts.iter().nth(index).map_or(0, |(.., value)| value);
-                rows.push((name.replace('_', " "), columns.iter().map(|(_, counts)| value(counts).to_string()).collect()));
+                rows.push((
+                    name.replace('_', " "),
+                    columns.iter().map(|(_, counts)| value(counts).to_string()).collect(),
+                ));
             }
         }
         for reason in self.total.misses_by_reason.keys() {
             let value = |counts: &Counts| counts.misses_by_reason.get(reason).copied().unwrap_or(0).to_string();
-            rows.push((format!("  {}", reason.replace('_', " ")), columns.iter().map(|(_, counts)| value(counts)).collect()));
+            rows.push((
+                format!("  {}", reason.replace('_', " ")),
+                columns.iter().map(|(_, counts)| value(counts)).collect(),
+            ));
         }
 
-        let first = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(self.region.chars().count());
+        let first =
+            rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(self.region.chars().count());
         let widths: Vec<usize> = (0..columns.len())
             .map(|at| {
                 let head = columns.get(at).map_or(0, |(name, _)| name.chars().count());
@@ -76,7 +85,8 @@ mod tests {
     fn statistics_print_as_a_table() {
         let images = Counts { near_hits: 3, loads: 1, misses_by_reason: [("corrupt", 2)].into(), ..Counts::default() };
         let prices = Counts { loads: 1000, ..Counts::default() };
-        let total = Counts { near_hits: 3, loads: 1001, misses_by_reason: [("corrupt", 2)].into(), ..Counts::default() };
+        let total =
+            Counts { near_hits: 3, loads: 1001, misses_by_reason: [("corrupt", 2)].into(), ..Counts::default() };
         let namespaces = [("images".to_owned(), images), ("prices".to_owned(), prices)].into();
         let stats = Stats { region: "long_term".to_owned(), total, namespaces, near: None };
         let expected = "\

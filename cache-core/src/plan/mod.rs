@@ -15,8 +15,10 @@
 //! | [`Step::Fill`], [`Step::HandBack`] | the verdict (R2) -> land |
 
 mod one;
+#[cfg(test)]
+mod tests;
 
 pub use one::{
-    Answer, Brief, Demand, Followed, Found, Joined, Joining, Land, Load, Loaded, Looked, Plan, Reading, Serving, Step, Tiers,
-    Verdict,
+    Answer, Brief, Demand, Followed, Found, Joined, Joining, Land, Load, Loaded, Looked, Plan, Reading, Serving, Step,
+    Tiers, Verdict,
 };

@@ -366,8 +366,9 @@ impl Plan {
         };
         let takes = fenced && self.takes < TAKES;
         match (claim, found) {
-            (Claim::Elsewhere, Found::Stale(serving)) if self.may_serve(serving) => Step::Done(Answer::FarStale),
+            // Before it is served: a claim on a stale value ends by itself only with the value.
             (Claim::Elsewhere, _) if overdue && takes => self.take(kept),
+            (Claim::Elsewhere, Found::Stale(serving)) if self.may_serve(serving) => Step::Done(Answer::FarStale),
             (Claim::Elsewhere, _) => self.wait(),
             (Claim::Nobody, Found::Dead | Found::Doubtful) if takes => self.take(kept),
             (Claim::Won | Claim::Nobody, _) => Step::Join(Joining::Normally),
@@ -405,7 +406,8 @@ impl Plan {
         match followed {
             // R1; and whoever loads anew shares no load that began before.
             Followed::Value { began, proved } => {
-                let enough = if demand == Demand::Anew { began >= started } else { proved >= started.before(max_staleness) };
+                let enough =
+                    if demand == Demand::Anew { began >= started } else { proved >= started.before(max_staleness) };
                 if enough { Step::Done(Answer::Followed) } else { self.restart() }
             }
             Followed::Failed { began } if demand == Demand::Anew && began < started => self.restart(),

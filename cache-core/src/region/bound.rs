@@ -27,7 +27,11 @@ impl Bound {
     /// # Errors
     ///
     /// [`Kind::Unconfigured`], [`Kind::Key`], and in a strict registry [`Kind::Arguments`].
-    pub(crate) fn by_name<A: Serialize + ?Sized>(region: &Region, namespace: &str, arguments: &A) -> Result<Option<Self>> {
+    pub(crate) fn by_name<A: Serialize + ?Sized>(
+        region: &Region,
+        namespace: &str,
+        arguments: &A,
+    ) -> Result<Option<Self>> {
         let Some(state) = region.configured()? else { return Ok(None) };
         let key = KeyWriter::key_of(namespace, arguments).map_err(|error| {
             let error = Error::new(Kind::Key, error.to_string());

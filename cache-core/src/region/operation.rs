@@ -13,9 +13,9 @@ use std::task::{Context, Poll};
 use super::bound::{Bound, BoundScope, all_done};
 use crate::backend::{AsyncBytesBackend, BoxFuture, Strength};
 use crate::drive::{self, Access, NotStored, SetOutcome};
-use crate::error::Result;
 #[cfg(doc)]
 use crate::error::Kind;
+use crate::error::Result;
 use crate::observe::Count;
 use crate::state::RegionState;
 use crate::wire::{Serde, Wire};
@@ -160,7 +160,10 @@ impl Future for Invalidate {
 
 impl fmt::Debug for Invalidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Invalidate").field("target", &self.target).field("strength", &self.strength).finish_non_exhaustive()
+        f.debug_struct("Invalidate")
+            .field("target", &self.target)
+            .field("strength", &self.strength)
+            .finish_non_exhaustive()
     }
 }
 

@@ -18,8 +18,8 @@ use crate::observe::{Complaints, Observer, Stats};
 use crate::record::Codec;
 use crate::state::{Far, Gate, Parts, RegionState, Strictness};
 
-pub(crate) use isolation::{current, is_any};
 pub use isolation::{Isolated, isolated, isolated_async};
+pub(crate) use isolation::{current, is_any};
 pub use scheme::{OpenContext, Opened, Scheme};
 
 /// The regions of a program, or of a test. Clones share them.
@@ -188,7 +188,8 @@ impl Registry {
 
     /// Says that calls go straight through because nobody configured the region.
     pub(crate) fn complain_unconfigured(&self, region: &str) {
-        if let Some(unsaid) = self.shared.complaints.due("unconfigured", region, self.shared.clock.now_or_just_after()) {
+        if let Some(unsaid) = self.shared.complaints.due("unconfigured", region, self.shared.clock.now_or_just_after())
+        {
             tracing::warn!(region, unsaid, "region `{region}` is not configured: its functions run uncached");
         }
     }
@@ -288,7 +289,8 @@ fn far(
 ) -> Result<Far> {
     let codec = on.codec.clone().or_else(Codec::default_codec);
     let none = || {
-        let message = "a far tier needs a codec: build with the feature `bincode`, `postcard` or `json`, or set `codec`";
+        let message =
+            "a far tier needs a codec: build with the feature `bincode`, `postcard` or `json`, or set `codec`";
         Error::new(Kind::Config, message).with("region", name)
     };
     Ok(Far {

@@ -190,7 +190,9 @@ impl RegionState {
     /// The scopes of a namespace's entries: the region and the namespace. None without a far tier.
     fn scopes(&self, namespace: &str) -> Vec<FarKey> {
         let place = self.far.as_ref().map(|far| far.place(&self.name));
-        place.map_or_else(Vec::new, |place| vec![scope_key(place, Scope::Region), scope_key(place, Scope::Namespace(namespace))])
+        place.map_or_else(Vec::new, |place| {
+            vec![scope_key(place, Scope::Region), scope_key(place, Scope::Namespace(namespace))]
+        })
     }
 
     /// Stores `object` near, unless what is there was proved later. Call it under the key's lock on the board.
@@ -233,7 +235,11 @@ impl RegionState {
             namespace.sites().iter().map(|site| format!("`{}` keeps `{}`", site.function, site.value.name())).collect();
         let (name, sites) = (namespace.name(), sites.join(", "));
         let advice = "give each its own namespace, or raise `version` if the type has changed";
-        self.complain("type", name, format_args!("values of different types stand in namespace `{name}`: {sites}; {advice}"));
+        self.complain(
+            "type",
+            name,
+            format_args!("values of different types stand in namespace `{name}`: {sites}; {advice}"),
+        );
     }
 
     /// Warns of `cause` about `subject`, at most once a minute.

@@ -20,12 +20,12 @@ mod registry;
 
 mod suites;
 
+pub use crate::registry::{Isolated, isolated, isolated_async};
 pub use checker::{Lost, Overlap, Report, check};
 pub use executor::{SimExecutor, Stuck, Task, block_on};
 pub use history::{
     Events, History, Invalidation, Load, LoadEnd, LoadGuard, LoadId, Moment, Noted, Origin, ReadOf, Returned,
 };
-pub use crate::registry::{Isolated, isolated, isolated_async};
 pub use map_backend::MapBackend;
 pub use random::Random;
 pub use sim::{Executed, Fate, Faults, SimFar, SimNodes};

@@ -18,7 +18,9 @@ impl Registry {
     pub fn for_tests() -> Self {
         let clock = Clock::Manual(ManualClock::new());
         let registry = Registry::builder().clock(clock).strictness(Strictness::Strict).build_in_memory();
-        let open = |_: &BackendUrl, _: &OpenContext| -> Result<Opened> { Ok(Opened::Near(Arc::new(MapBackend::new(u64::MAX)))) };
+        let open = |_: &BackendUrl, _: &OpenContext| -> Result<Opened> {
+            Ok(Opened::Near(Arc::new(MapBackend::new(u64::MAX))))
+        };
         // A new registry has no scheme yet, so that this one is not taken.
         let _ = registry.register_scheme("memory", open);
         registry
