@@ -329,6 +329,37 @@ fn what_was_asked_before_a_bump_is_not_remembered_after_it() {
 }
 
 #[test]
+fn a_future_that_gave_up_may_have_its_request_executed_later() {
+    let far = one_client();
+    let (clock, keys) = (far.nodes().clock().clone(), [key("k")]);
+    let token = read(&far, &keys[0]).token.unwrap();
+    far.order(Fate::Late(seconds(2)));
+    let fill = [Fill { key: &keys[0], record: b"x", token, keep: None, grace: Duration::ZERO }];
+    let start = clock.now();
+    assert!(block_on(&clock, AsyncBytesBackend::fill(&far, &fill, &[])).unwrap()[0].is_err());
+    assert_eq!(clock.now().since(start), Faults::none().io_timeout);
+    clock.advance(Duration::from_millis(1999));
+    assert!(read(&far, &keys[0]).record.is_none(), "not yet");
+    clock.advance(Duration::from_millis(1));
+    assert!(read(&far, &keys[0]).record.is_some());
+}
+
+#[test]
+fn a_node_that_goes_down_loses_what_is_under_way_to_it_and_nothing_else() {
+    let nodes = nodes(2);
+    let delay = Duration::from_millis(40);
+    let far = nodes.client(Faults { request_delay: delay..=delay, ..Faults::none() });
+    let keys: Vec<FarKey> = (0..20).map(|n| key(&format!("k{n}"))).collect();
+    let read = Read { keys: &keys, scopes: &[], lease: Lease::None, grace: Duration::ZERO, recall: Recall::Never };
+    let mut future = AsyncBytesBackend::read(&far, &read);
+    assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    nodes.down(0);
+    nodes.up(0);
+    let answers = block_on(nodes.clock(), future).unwrap();
+    assert!(keys.iter().zip(answers).all(|(key, answer)| answer.is_ok() == (nodes.owner(key) == 1)));
+}
+
+#[test]
 fn no_connection_outlives_the_life_of_its_server() {
     let nodes = nodes(1);
     let delay = Duration::from_millis(40);
