@@ -1,5 +1,26 @@
 //! For tests: backend suites for authors, a simulated far tier, fault injection.
 //!
+//! | for | there is |
+//! |---|---|
+//! | authors of backends | [`object_suite`], [`bytes_suite`], [`async_bytes_suite`] |
+//! | a near tier in tests | [`MapBackend`] |
+//! | a far tier in tests | [`SimFar`] over [`SimNodes`], with [`Faults`] |
+//! | simulations of several processes | [`SimExecutor`], [`History`], [`check`] |
+//! | clients of memcached | [`meta::SimServer`], and [`meta::rows`] to ask of a real one |
+//!
+//! ```
+//! use std::sync::Arc;
+//! use cache_core::clock::ManualClock;
+//! use cache_core::testkit::{MapBackend, SimFar, SuiteFar, bytes_suite, object_suite};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! object_suite(|| Arc::new(MapBackend::new(1024 * 1024)))?;
+//! let report = bytes_suite(|| SuiteFar::of_sim(&SimFar::one_node(1, ManualClock::new())))?;
+//! assert!(report.skipped.is_empty(), "{report}");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Invariant: nothing here reads a real clock or draws a number that its seed does not give.
 
 mod random;

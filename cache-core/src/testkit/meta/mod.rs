@@ -243,3 +243,6 @@ impl fmt::Display for Reply {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -258,6 +258,9 @@ impl SimFar {
     }
 
     /// The generations of these scopes on the node as they are remembered, with the earliest of their dates.
+    ///
+    /// A scope whose change is pending is not remembered: it was forgotten when the change was asked for, and every later
+    /// request that reads it carries the change before it.
     pub(super) fn recall(&self, node: usize, scopes: &[FarKey], now: Tick) -> Option<(Generations, Tick)> {
         let state = self.state();
         let mut earliest = now;
@@ -265,8 +268,7 @@ impl SimFar {
         for scope in scopes {
             let slot = (node, scope.clone());
             let (generation, dated) = state.remembered.get(&slot)?;
-            if state.remember.is_zero() || now.since(*dated) > state.remember || state.pending.of(node, scope).is_some()
-            {
+            if state.remember.is_zero() || now.since(*dated) > state.remember {
                 return None;
             }
             earliest = earliest.min(*dated);

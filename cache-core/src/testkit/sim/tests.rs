@@ -302,6 +302,80 @@ fn remembered_generations_are_dated_at_asking_and_forgotten_by_a_bump() {
 }
 
 #[test]
+fn what_was_asked_before_a_bump_is_not_remembered_after_it() {
+    let nodes = nodes(1);
+    let delay = Duration::from_millis(40);
+    let far = nodes.client(Faults { reply_delay: delay..=delay, ..Faults::none() });
+    far.remember_for(seconds(60));
+    let (clock, keys, scopes) = (nodes.clock().clone(), [key("k")], [key_scope()]);
+    let (lease, grace, recall) = (Lease::None, Duration::ZERO, Recall::Allowed);
+    let read = Read { keys: &keys, scopes: &scopes, lease, grace, recall };
+    let asked_at = clock.now();
+    let first = block_on(&clock, AsyncBytesBackend::read(&far, &read)).unwrap().remove(0).unwrap();
+    let again = block_on(&clock, AsyncBytesBackend::read(&far, &read)).unwrap().remove(0).unwrap();
+    assert!(clock.now() > asked_at && again.remembered);
+    assert_eq!(again.proved, asked_at, "dated at sending, not at the reply");
+
+    // Asked again after the first is too old, and answered before the bump; the reply arrives after it.
+    clock.advance(seconds(61));
+    let mut late = AsyncBytesBackend::read(&far, &read);
+    assert!(late.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    nodes.server(0);
+    assert!(matches!(BytesBackend::bump(&far, &scopes)[..], [Invalidated::Done]));
+    let late = block_on(&clock, late).unwrap().remove(0).unwrap();
+    assert_eq!(late.generations, first.generations, "read before the bump");
+    let after = try_read(&far, &keys[0], &scopes, Recall::Allowed).unwrap();
+    assert!(!after.remembered && after.generations != first.generations);
+}
+
+#[test]
+fn a_future_that_gave_up_may_have_its_request_executed_later() {
+    let far = one_client();
+    let (clock, keys) = (far.nodes().clock().clone(), [key("k")]);
+    let token = read(&far, &keys[0]).token.unwrap();
+    far.order(Fate::Late(seconds(2)));
+    let fill = [Fill { key: &keys[0], record: b"x", token, keep: None, grace: Duration::ZERO }];
+    let start = clock.now();
+    assert!(block_on(&clock, AsyncBytesBackend::fill(&far, &fill, &[])).unwrap()[0].is_err());
+    assert_eq!(clock.now().since(start), Faults::none().io_timeout);
+    clock.advance(Duration::from_millis(1999));
+    assert!(read(&far, &keys[0]).record.is_none(), "not yet");
+    clock.advance(Duration::from_millis(1));
+    assert!(read(&far, &keys[0]).record.is_some());
+}
+
+#[test]
+fn a_node_that_goes_down_loses_what_is_under_way_to_it_and_nothing_else() {
+    let nodes = nodes(2);
+    let delay = Duration::from_millis(40);
+    let far = nodes.client(Faults { request_delay: delay..=delay, ..Faults::none() });
+    let keys: Vec<FarKey> = (0..20).map(|n| key(&format!("k{n}"))).collect();
+    let read = Read { keys: &keys, scopes: &[], lease: Lease::None, grace: Duration::ZERO, recall: Recall::Never };
+    let mut future = AsyncBytesBackend::read(&far, &read);
+    assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    nodes.down(0);
+    nodes.up(0);
+    let answers = block_on(nodes.clock(), future).unwrap();
+    assert!(keys.iter().zip(answers).all(|(key, answer)| answer.is_ok() == (nodes.owner(key) == 1)));
+}
+
+#[test]
+fn no_connection_outlives_the_life_of_its_server() {
+    let nodes = nodes(1);
+    let delay = Duration::from_millis(40);
+    let far = nodes.client(Faults { request_delay: delay..=delay, ..Faults::none() });
+    let keys = [key("k")];
+    let read = Read { keys: &keys, scopes: &[], lease: Lease::None, grace: Duration::ZERO, recall: Recall::Never };
+    for restart in [|nodes: &SimNodes| nodes.server(0).restart(), |nodes: &SimNodes| nodes.restart(0)] {
+        let mut future = AsyncBytesBackend::read(&far, &read);
+        assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        restart(&nodes);
+        assert!(block_on(nodes.clock(), future).unwrap()[0].is_err());
+        assert!(block_on(nodes.clock(), AsyncBytesBackend::read(&far, &read)).unwrap()[0].is_ok());
+    }
+}
+
+#[test]
 fn a_token_and_its_generations_come_from_one_life_of_the_server() {
     // The generation is missing, so a second request is needed; the server restarts between the two.
     let nodes = nodes(1);
