@@ -3,6 +3,7 @@
 use proc_macro2::TokenTree;
 use syn::{Attribute, Ident, parse_quote};
 
+use crate::args::Args;
 use crate::item::Item;
 
 /// The lints that would say of a companion what they say of the function already, or blame the user for our part.
@@ -87,6 +88,17 @@ fn as_lint(attr: &Attribute, role: Role) -> Attribute {
         }
         _ => attr.clone(),
     }
+}
+
+/// The attribute of the parameter of the closure that has the body.
+pub(crate) fn of_closure(args: &Args, item: &Item) -> Vec<Attribute> {
+    let used = item.arguments.iter().any(|argument| argument.is_used_in(args));
+    used.then(unused_by_the_body).into_iter().collect()
+}
+
+/// For an argument that the attribute uses, so that the body need not.
+pub(crate) fn unused_by_the_body() -> Attribute {
+    parse_quote!(#[allow(unused_variables)])
 }
 
 /// The attributes of the function itself.

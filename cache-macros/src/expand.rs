@@ -5,7 +5,7 @@
 use proc_macro2::{Literal, Span, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Expr, ExprReference, Ident, Token};
+use syn::{Attribute, Expr, ExprReference, Ident, Token};
 
 use crate::args::{RegionArg, Ttl};
 use crate::model::{Apart, Companions, Header, Model, Outcome, Shape, Sharing, Site, Wire};
@@ -14,8 +14,8 @@ use crate::model::{Apart, Companions, Header, Model, Outcome, Shape, Sharing, Si
 pub(crate) fn expand(model: &Model) -> TokenStream {
     let written = &model.written;
     match &model.shape {
-        Shape::Within => {
-            let body = call(model, &declared(model), &within(model), Read::Cached);
+        Shape::Within(attrs) => {
+            let body = call(model, &declared(model), &within(model, attrs), Read::Cached);
             quote!(#written { #body })
         }
         Shape::Beside(companions) => {
@@ -111,11 +111,11 @@ fn beside(model: &Model, companions: &Companions) -> TokenStream {
 }
 
 /// Has the body.
-fn within(model: &Model) -> TokenStream {
+fn within(model: &Model, attrs: &[Attribute]) -> TokenStream {
     let Model { output, body, .. } = model;
     let asyncness = &model.written.sig.asyncness;
     let patterns = model.passed.iter().filter_map(|passed| passed.pat.as_ref());
-    quote!(#asyncness move |(#(#patterns,)*)| -> #output #body)
+    quote!(#asyncness move |#(#attrs)* (#(#patterns,)*)| -> #output #body)
 }
 
 /// The site, from the function that all companions share.

@@ -116,6 +116,11 @@ impl Argument {
         self.names().iter().any(|name| mentions(expr, name))
     }
 
+    /// Whether the attribute uses it.
+    pub(crate) fn is_used_in(&self, args: &Args) -> bool {
+        args.expressions().any(|expr| self.is_used_by(expr))
+    }
+
     /// The type.
     pub(crate) fn ty(&self) -> &Type {
         &self.typed.ty

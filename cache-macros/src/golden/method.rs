@@ -98,7 +98,11 @@ impl Shop {
         clippy::must_use_candidate
     )]
     #[must_use]
-    async fn price_uncached(&self, mut sku: Sku) -> Option<Price> {
+    async fn price_uncached(
+        &self,
+        #[allow(unused_variables)]
+        mut sku: Sku,
+    ) -> Option<Price> {
         sku.normalize();
         self.prices.find(sku).await
     }

@@ -35,9 +35,10 @@ impl Shop {
                 &mut key,
                 terms.cache_if(Price::is_final),
                 (__arg0,),
-                async move |(Sku(id),)| -> Result<Price, Error<'_>> {
-                    self.prices.find(id).await
-                },
+                async move |
+                    #[allow(unused_variables)]
+                    (Sku(id),),
+                | -> Result<Price, Error<'_>> { self.prices.find(id).await },
             );
             call
         }
