@@ -10,14 +10,12 @@ use crate::item::Item;
 pub(crate) fn allowances(role: Role) -> Attribute {
     match role {
         Role::Uncached => parse_quote!(#[allow(
-            dead_code,
             clippy::missing_const_for_fn,
             clippy::missing_errors_doc,
             clippy::missing_panics_doc,
             clippy::must_use_candidate
         )]),
         _ => parse_quote!(#[allow(
-            dead_code,
             clippy::missing_errors_doc,
             clippy::must_use_candidate,
             clippy::too_many_arguments,
@@ -92,11 +90,11 @@ fn as_lint(attr: &Attribute, role: Role) -> Attribute {
 
 /// The attribute of the parameter of the closure that has the body.
 pub(crate) fn of_closure(args: &Args, item: &Item) -> Vec<Attribute> {
-    let used = item.arguments.iter().any(|argument| argument.is_used_in(args));
-    used.then(unused_by_the_body).into_iter().collect()
+    let left = item.arguments.iter().any(|argument| item.leaves_to(args, argument));
+    left.then(unused_by_the_body).into_iter().collect()
 }
 
-/// For an argument that the attribute uses, so that the body need not.
+/// For an argument that the attribute uses and the body does not.
 pub(crate) fn unused_by_the_body() -> Attribute {
     parse_quote!(#[allow(unused_variables)])
 }

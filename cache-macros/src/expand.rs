@@ -151,7 +151,6 @@ fn site(model: &Model, companions: &Companions) -> TokenStream {
     quote! {
         #(#attrs)*
         #[doc(hidden)]
-        #[allow(dead_code)]
         fn #name() -> #ty {
             #statics
             #value
@@ -270,7 +269,6 @@ fn terms(model: &Model, at_result: Span) -> TokenStream {
     }
     quote_spanned! {at_result=>
         let terms = {
-            #[allow(unused_imports)]
             use #krate::__private::{#(#probes),*};
             let returns = #returns;
             #krate::__private::Terms::new(returns, #outcome, #sharing, #wire)

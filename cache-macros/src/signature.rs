@@ -52,7 +52,7 @@ pub(crate) fn of_uncached(item: &Item, args: &Args) -> Signature {
     let mut arguments = item.arguments.iter();
     for input in &mut sig.inputs {
         if let FnArg::Typed(typed) = input
-            && arguments.next().is_some_and(|argument| argument.is_used_in(args))
+            && arguments.next().is_some_and(|argument| item.leaves_to(args, argument))
         {
             typed.attrs.push(attrs::unused_by_the_body());
         }

@@ -17,7 +17,6 @@ impl Shop {
             key.arg(&self.shop);
             key.arg(&id);
             let terms = {
-                #[allow(unused_imports)]
                 use ::cache::__private::{OutcomeOfOther as _, OutcomeOfResult as _};
                 let returns = ::cache::__private::Returns::<
                     Result<Price, Error<'_>>,
@@ -35,10 +34,9 @@ impl Shop {
                 &mut key,
                 terms.cache_if(Price::is_final),
                 (__arg0,),
-                async move |
-                    #[allow(unused_variables)]
-                    (Sku(id),),
-                | -> Result<Price, Error<'_>> { self.prices.find(id).await },
+                async move |(Sku(id),)| -> Result<Price, Error<'_>> {
+                    self.prices.find(id).await
+                },
             );
             call
         }
