@@ -95,6 +95,7 @@ pub fn images_uncached(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
     list(owner, page)
 }
 #[doc(hidden)]
+#[inline]
 fn __cached_site_images() -> &'static ::cache::__private::Site {
     static SITE: ::cache::__private::Site = ::cache::__private::Site::new(::cache::__private::SiteSpec {
         function: ::core::concat!(::core::module_path!(), "::images"),

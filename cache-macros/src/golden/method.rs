@@ -98,6 +98,7 @@ impl Shop {
         self.prices.find(sku).await
     }
     #[doc(hidden)]
+    #[inline]
     fn __cached_site_price() -> (
         &'static ::cache::__private::Site,
         &'static ::cache::Region,
