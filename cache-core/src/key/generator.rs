@@ -197,16 +197,12 @@ enum Part {
 fn escape_into(out: &mut String, text: &str, part: Part) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {
-        let stays = byte.is_ascii_graphic()
-            && match (part, byte) {
-                (_, b'%') => false,
-                (Part::Name, b':') => false,
-                (
-                    Part::Name | Part::Prefix,
-                    b'@' | b'!' | b'"' | b'#' | b'~' | b'(' | b')' | b'[' | b']' | b'{' | b'}',
-                ) => false,
-                _ => true,
-            };
+        let means_more = match part {
+            Part::Arguments => byte == b'%',
+            Part::Prefix => b"%@!~\"#()[]{}".contains(&byte),
+            Part::Name => b"%@!~\"#()[]{}:".contains(&byte),
+        };
+        let stays = byte.is_ascii_graphic() && !means_more;
         if stays {
             out.push(char::from(byte));
         } else {
