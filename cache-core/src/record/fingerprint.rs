@@ -797,7 +797,8 @@ mod tests {
 
     #[test]
     fn what_takes_anything_is_passed_by() {
-        all_differ!((Untagged, u8), (Untagged, u16), (serde_json::Value, u8), (de::IgnoredAny, u8));
+        all_differ!((Untagged, u8), (Untagged, u16), (de::IgnoredAny, u8));
+        assert_eq!(of::<(Untagged, u8)>(), of::<(serde_json::Value, u8)>(), "nothing can be told inside");
     }
 
     #[test]
@@ -812,5 +813,5 @@ mod tests {
             [of::<u8>(), of::<base::T>(), of::<e0::E>(), of::<x0::Expr>(), of::<(uuid::Uuid, Vec<Option<f32>>)>()];
         assert_eq!(all.map(|print| print.0), FROZEN);
     }
-    const FROZEN: [u32; 5] = [0, 0, 0, 0, 0];
+    const FROZEN: [u32; 5] = [769_289_102, 1_132_381_011, 961_803_810, 3_155_862_337, 2_112_406_875];
 }
