@@ -239,7 +239,8 @@ fn a_serialize_that_breaks_the_rules_makes_no_key() {
             Err(ser::Error::custom("no"))
         }
     }
-    let wrong: [fn(&mut KeyWriter) -> Result<(), KeyError>; 6] = [
+    type Serialized = fn(&mut KeyWriter) -> Result<(), KeyError>;
+    let wrong: [Serialized; 6] = [
         |key| key.serialize_map(None)?.serialize_value(&1),
         |key| {
             let mut map = key.serialize_map(None)?;

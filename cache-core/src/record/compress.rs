@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+#[cfg(feature = "zstd")]
 use super::Miss;
 use crate::error::{Error, Kind};
 
