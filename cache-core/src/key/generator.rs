@@ -321,6 +321,11 @@ mod tests {
     }
 
     #[test]
+    fn arguments_that_are_shorter_as_text_are_readable() {
+        assert_eq!(readable(USERS, "n", vec![""; 70]).len(), "users:n:".len() + 70 * 3 - 1);
+    }
+
+    #[test]
     fn a_long_front_is_cut_to_the_last_byte_that_leaves_room() {
         let cut = sha1(USERS, &"n".repeat(300), 1);
         assert_eq!(cut.len(), 250);

@@ -353,6 +353,23 @@ fn equal_keys_hash_alike_and_others_do_not() {
     assert!((0..100).all(|i| map[&key(i)] == i));
 }
 
+#[test]
+fn equality_is_of_the_bytes_and_not_of_the_hash() {
+    let key = |hash, bytes| KeyRef { hash, bytes };
+    assert_ne!(key(1, b"a"), key(1, b"b"));
+    assert_ne!(key(1, b"a").to_key(), key(1, b"b").to_key());
+    assert_ne!(key(1, b"a"), key(2, b"a"), "keys of two processes");
+    assert_eq!(key(1, b"a"), key(1, b"a"));
+}
+
+#[test]
+fn bytes_that_are_no_key_have_no_parts() {
+    for bytes in [&[][..], &[1], &[1, 0, 0, 0], &[0xff; 9], &[1, 0, 0, 0, 0xff]] {
+        let key = KeyRef { hash: 0, bytes };
+        assert_eq!((key.namespace(), key.arguments().to_text()), ("", None), "{bytes:?}");
+    }
+}
+
 /// A value that serializes as it is told.
 #[derive(Debug, Clone)]
 enum Tree {

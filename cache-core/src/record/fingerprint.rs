@@ -806,6 +806,17 @@ mod tests {
         all_differ!(Vec<[[[u8; 32]; 32]; 32]>, (u8, [[[u8; 32]; 32]; 32]), Vec<Vec<Vec<Vec<Vec<Vec<Vec<Vec<u8>>>>>>>>,);
     }
 
+    type Deep8<T> = Option<Option<Option<Option<Option<Option<Option<Option<T>>>>>>>>;
+    type Deep64<T> = Deep8<Deep8<Deep8<Deep8<Deep8<Deep8<Deep8<Deep8<T>>>>>>>>;
+
+    #[test]
+    fn nothing_shows_beyond_the_bounds() {
+        assert_eq!(of::<([[[u8; 32]; 32]; 32], u8)>(), of::<([[[u8; 32]; 32]; 32], u16)>());
+        all_differ!(([[u8; 32]; 32], u8), ([[u8; 32]; 32], u16));
+        all_differ!(Deep64<u8>, Deep64<u16>);
+        assert_eq!(of::<Option<Deep64<u8>>>(), of::<Option<Deep64<u16>>>());
+    }
+
     #[test]
     fn fingerprints_are_frozen() {
         // Records outlive builds: another fingerprint, and every record is of another type.

@@ -357,5 +357,7 @@ mod tests {
         let value = Skips { a: None, b: uuid::Uuid::nil() };
         let (written, _) = path_of_failure(&value, |value| serde_json::to_string(value).unwrap());
         assert_eq!(written, serde_json::to_string(&value).unwrap());
+        let (weight, _) = path_of_failure(&value, |value| crate::record::weigh(value));
+        assert_eq!(weight, crate::record::weigh(&value), "and the other form");
     }
 }

@@ -428,6 +428,34 @@ mod positional {
         }
     }
 
+    #[test]
+    fn the_length_of_a_list_is_passed_on() {
+        #[derive(Debug, PartialEq)]
+        struct Hinted(Option<usize>);
+        impl<'de> Deserialize<'de> for Hinted {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct First;
+                impl<'de> serde::de::Visitor<'de> for First {
+                    type Value = Hinted;
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str("a list")
+                    }
+                    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Hinted, A::Error> {
+                        let hint = list.size_hint();
+                        while list.next_element::<u8>()?.is_some() {}
+                        Ok(Hinted(hint))
+                    }
+                }
+                deserializer.deserialize_seq(First)
+            }
+        }
+        let key = key("k");
+        for codec in positional() {
+            let record = write(&vec![1_u8, 2, 3], &writing(&codec, &key)).unwrap();
+            assert_eq!(read::<Hinted>(&record, &writing(&codec, &key).expect()), Ok(Hinted(Some(3))));
+        }
+    }
+
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Chain(Option<Box<Chain>>);
 
