@@ -172,9 +172,9 @@ impl KeyWriter {
     fn unwrap_list_of_one(&mut self) {
         let at = self.arguments_at;
         let arguments = &self.bytes()[at..];
-        let is_list_of_one = arguments.len() > 2
-            && arguments[0] == tag::LIST
-            && skip(&arguments[1..]).is_some_and(|rest| rest == [tag::END]);
+        let is_list_of_one = arguments.split_first().is_some_and(|(&first, elements)| {
+            first == tag::LIST && skip(elements).is_some_and(|rest| rest == [tag::END])
+        });
         if is_list_of_one {
             let bytes = self.bytes_mut();
             let end = bytes.len() - 1;

@@ -363,6 +363,15 @@ fn equality_is_of_the_bytes_and_not_of_the_hash() {
 }
 
 #[test]
+fn what_is_no_value_is_not_skipped() {
+    for bytes in [&[0x00][..], &[0x02, 0x00], &[0x07, 0x02, 0x00], &[0x07, 0x00, 0x00], &[0x09, 0, 0, 0, 0, 0x00]] {
+        let whole = encode::skip(bytes).is_some_and(<[u8]>::is_empty);
+        assert!(!whole, "{bytes:?}");
+    }
+    assert_eq!(encode::skip(&[0x07, 0x01, 0x00, 0x03]), Some(&[0x03][..]));
+}
+
+#[test]
 fn bytes_that_are_no_key_have_no_parts() {
     for bytes in [&[][..], &[1], &[1, 0, 0, 0], &[0xff; 9], &[1, 0, 0, 0, 0xff]] {
         let key = KeyRef { hash: 0, bytes };
