@@ -115,21 +115,34 @@ pub struct KeyWriter {
 }
 
 impl KeyWriter {
-    /// Starts a key of `arity` arguments in `namespace`.
-    #[inline(always)]
+    /// A key of `arity` arguments in `namespace`, to be written.
     pub fn new(namespace: &str, arity: usize) -> Self {
-        let mut key =
-            KeyWriter { len: 0, inline: [0; INLINE], heap: Vec::new(), arguments_at: 0, arity, hash: 0, error: None };
-        key.store((namespace.len() as u32).to_le_bytes(), 4);
-        if namespace.len() > u32::MAX as usize {
-            key.fail(KeyError::new("a namespace of 4 GiB or more"));
-        }
-        key.extend(namespace.as_bytes());
-        key.arguments_at = key.written();
-        if arity != 1 {
-            key.push(tag::LIST);
-        }
+        let mut key = Self::blank();
+        key.begin(namespace, arity);
         key
+    }
+
+    /// Room for a key, to be [begun](KeyWriter::begin) where it stands: moving what is begun would cost more than writing
+    /// it.
+    #[inline(always)]
+    pub const fn blank() -> Self {
+        let inline = [0; INLINE];
+        KeyWriter { len: 0, inline, heap: Vec::new(), arguments_at: 0, arity: 1, hash: 0, error: None }
+    }
+
+    /// Starts a key of `arity` arguments in `namespace`. It must be blank.
+    #[inline(always)]
+    pub fn begin(&mut self, namespace: &str, arity: usize) {
+        self.arity = arity;
+        self.store((namespace.len() as u32).to_le_bytes(), 4);
+        if namespace.len() > u32::MAX as usize {
+            self.fail(KeyError::new("a namespace of 4 GiB or more"));
+        }
+        self.extend(namespace.as_bytes());
+        self.arguments_at = self.written();
+        if arity != 1 {
+            self.push(tag::LIST);
+        }
     }
 
     /// Writes the next argument.
@@ -247,8 +260,19 @@ impl KeyWriter {
     #[inline(always)]
     fn integer(&mut self, tag: u8, value: u64) {
         let significant = 8 - value.leading_zeros() as usize / 8;
-        let word = u128::from(value) << 8 | u128::from(tag + significant as u8);
-        self.store(word.to_le_bytes(), 1 + significant);
+        let word = value << 8 | u64::from(tag + significant as u8);
+        let [highest, ..] = value.to_be_bytes();
+        match self.inline.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut::<9>) {
+            Some([room @ .., last]) => {
+                (*room, *last) = (word.to_le_bytes(), highest);
+                self.len += 1 + significant;
+            }
+            None => {
+                let [first, word @ ..] = (u128::from(value) << 8 | u128::from(tag + significant as u8)).to_le_bytes();
+                self.spill(&[first]);
+                self.spill(&word[..significant]);
+            }
+        }
     }
 
     /// The first `len` bytes of `word`. All of it is stored at once, with no branch on the length, and what is stored
