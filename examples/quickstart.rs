@@ -79,7 +79,7 @@ fn show<T>(what: &str, call: impl FnOnce() -> Result<T, Failure>) -> Result<T, F
     let result = call()?;
     let (took, loads) = (start.elapsed(), LOADS.load(Ordering::Relaxed) - loads);
     let times = if loads == 1 { "time" } else { "times" };
-    println!("{what:<57} {:>12} {loads:>12} {times:<5}", format!("{took:.1?}"));
+    println!("{what:<57} {:>12} {loads:>12} {times}", format!("{took:.1?}"));
     Ok(result)
 }
 
