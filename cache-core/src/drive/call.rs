@@ -16,7 +16,7 @@ use crate::generation::GenerationDigest;
 use crate::key::{FarKey, KeyRef};
 use crate::observe::Count;
 use crate::outcome::{Outcome, Sharing};
-use crate::plan::{Answer, Brief, Demand, Followed, Joined, Joining, Load, Looked, Serving, Tiers};
+use crate::plan::{Answer, Brief, Demand, Followed, Joined, Joining, Load, Looked, Serving, Step, Tiers};
 use crate::policy::Policy;
 use crate::state::{NamespaceState, RegionState};
 use crate::terms::{Ask, Terms};
@@ -47,17 +47,30 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     pub(super) proved: Tick,
     pub(super) far_key: Option<FarKey>,
     pub(super) fence: Option<Fence>,
+    /// Whether the node answered without a fence: then nothing may be stored there.
+    pub(super) unfenced: bool,
     /// The digest of the generations that the load began under.
     pub(super) digest: GenerationDigest,
     /// What the verdict was given with.
     pub(super) settled: Option<Settled>,
     pub(super) lead: Option<Lead>,
+    /// Whether the function runs for the flight that is led.
+    loads: bool,
     flight: Option<Arc<Flight>>,
     landing: Option<Landing>,
     /// Why the call finds nothing to serve.
     pub(super) reason: &'static str,
     /// How long the loaded value is kept.
     pub(super) ttl: Option<std::time::Duration>,
+}
+
+impl<R, O: Outcome<R>, S, W> Drop for Call<R, O, S, W> {
+    /// A load that never landed: its caller panicked, or was dropped.
+    fn drop(&mut self) {
+        if self.loads && self.lead.is_some() {
+            self.state.observe(&self.namespace, Count::LoadAbandoned, None);
+        }
+    }
 }
 
 /// A value that the caller will get, and that others may hold too.
@@ -139,6 +152,8 @@ where
             proved: Tick::ZERO,
             far_key: None,
             fence: None,
+            unfenced: false,
+            loads: false,
             digest: GenerationDigest::default(),
             settled: None,
             lead: None,
@@ -268,6 +283,7 @@ where
             return None;
         }
         self.observe(Count::Load);
+        self.loads = true;
         let lead = self.lead.as_mut()?;
         // If the load is dropped or panics, whoever comes next loads under its claim.
         self.digest = self.fence.map_or(self.digest, |fence| fence.digest);
@@ -336,6 +352,13 @@ where
                 self.no_timer();
                 Tick::NEVER
             }
+        }
+    }
+
+    /// After a pause: any step but another look far means that the wait was long enough.
+    pub(super) fn observe_patience(&self, next: Step) {
+        if !matches!(next, Step::Read(_)) {
+            self.observe(Count::PatienceSpent);
         }
     }
 
