@@ -195,7 +195,7 @@ where
     /// A usable value was read: how fresh it is. A fresh one is also put near.
     fn judge(&mut self, value: O::Value, seen: &Seen, digest: GenerationDigest) -> Found {
         // R1, for the key and its scopes: remembered generations may be too old a proof.
-        if seen.proved < self.started.before(self.policy.max_staleness) {
+        if seen.proved < self.started.before(self.may_be_stale) {
             return Found::Doubtful;
         }
         self.proved = seen.proved;
