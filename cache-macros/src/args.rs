@@ -153,6 +153,16 @@ impl Args {
         args
     }
 
+    /// The expressions over the arguments, in the order in which they are evaluated for a call.
+    pub(crate) fn expressions(&self) -> impl Iterator<Item = &Expr> {
+        let region = match &self.region {
+            Some(RegionArg::Expr(region)) => Some(region),
+            _ => None,
+        };
+        let key = self.key.iter().flat_map(|key| &key.value);
+        key.chain(region).chain(self.when.iter().chain(&self.force).map(|given| &given.value))
+    }
+
     /// Whether `name` was given in `skip(..)`.
     pub(crate) fn skips(&self, name: &str) -> bool {
         self.skip.as_ref().is_some_and(|skip| skip.value.iter().any(|skipped| skipped == name))

@@ -3,20 +3,19 @@
 use proc_macro2::TokenTree;
 use syn::{Attribute, Ident, parse_quote};
 
+use crate::args::Args;
 use crate::item::Item;
 
 /// The lints that would say of a companion what they say of the function already, or blame the user for our part.
 pub(crate) fn allowances(role: Role) -> Attribute {
     match role {
         Role::Uncached => parse_quote!(#[allow(
-            dead_code,
             clippy::missing_const_for_fn,
             clippy::missing_errors_doc,
             clippy::missing_panics_doc,
             clippy::must_use_candidate
         )]),
         _ => parse_quote!(#[allow(
-            dead_code,
             clippy::missing_errors_doc,
             clippy::must_use_candidate,
             clippy::too_many_arguments,
@@ -87,6 +86,17 @@ fn as_lint(attr: &Attribute, role: Role) -> Attribute {
         }
         _ => attr.clone(),
     }
+}
+
+/// The attribute of the parameter of the closure that has the body.
+pub(crate) fn of_closure(args: &Args, item: &Item) -> Vec<Attribute> {
+    let left = item.arguments.iter().any(|argument| item.leaves_to(args, argument));
+    left.then(unused_by_the_body).into_iter().collect()
+}
+
+/// For an argument that the attribute uses and the body does not.
+pub(crate) fn unused_by_the_body() -> Attribute {
+    parse_quote!(#[allow(unused_variables)])
 }
 
 /// The attributes of the function itself.

@@ -1,11 +1,12 @@
 //! Writes the model down as Rust. Nothing is decided here, and nothing can fail.
 //!
-//! Names of local variables are ours alone (hygiene): an argument called `key` or `site` stays the user's.
+//! Local variables are written with the span `mixed_site`, which makes their names ours alone: an argument called `key`
+//! or `site` stays the user's.
 
 use proc_macro2::{Literal, Span, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Expr, ExprReference, Ident, Token};
+use syn::{Attribute, Expr, ExprReference, Ident, Token};
 
 use crate::args::{RegionArg, Ttl};
 use crate::model::{Apart, Companions, Header, Model, Outcome, Shape, Sharing, Site, Wire};
@@ -14,8 +15,8 @@ use crate::model::{Apart, Companions, Header, Model, Outcome, Shape, Sharing, Si
 pub(crate) fn expand(model: &Model) -> TokenStream {
     let written = &model.written;
     match &model.shape {
-        Shape::Within => {
-            let body = call(model, &declared(model), &within(model), Read::Cached);
+        Shape::Within(attrs) => {
+            let body = call(model, &declared(model), &within(model, attrs), Read::Cached);
             quote!(#written { #body })
         }
         Shape::Beside(companions) => {
@@ -44,22 +45,9 @@ enum Read {
     Forced,
 }
 
-/// The names of our local variables.
-struct Locals {
-    site: Ident,
-    region: Ident,
-    key: Ident,
-}
-
-fn locals() -> Locals {
-    let local = |name| Ident::new(name, Span::mixed_site());
-    Locals { site: local("site"), region: local("region"), key: local("key") }
-}
-
 /// The key, the terms, and one call.
 fn call(model: &Model, declared: &TokenStream, load: &TokenStream, read: Read) -> TokenStream {
     let krate = &model.krate;
-    let Locals { site, key, .. } = locals();
     let region = region(model);
     let key_parts = key_parts(model, &model.apart);
     let at_result = Span::mixed_site().located_at(model.output.span());
@@ -69,7 +57,7 @@ fn call(model: &Model, declared: &TokenStream, load: &TokenStream, read: Read) -
         model.passed.iter().filter(|passed| carried_by_tuple(model, passed.pat.is_none())).map(|passed| &passed.name);
     // What is missing from the result's type is complained about at that type.
     let private = located(quote!(#krate::__private), at_result);
-    let arguments = quote_spanned!(at_result=> (#site, #region, &mut #key, terms #conditions, (#(#passed,)*), #load));
+    let arguments = quote_spanned!(at_result=> (site, #region, &mut key, terms #conditions, (#(#passed,)*), #load));
     if model.written.sig.asyncness.is_none() {
         return quote_spanned!(at_result=> #declared #key_parts #terms #private::call #arguments);
     }
@@ -111,33 +99,34 @@ fn beside(model: &Model, companions: &Companions) -> TokenStream {
 }
 
 /// Has the body.
-fn within(model: &Model) -> TokenStream {
+fn within(model: &Model, attrs: &[Attribute]) -> TokenStream {
     let Model { output, body, .. } = model;
     let asyncness = &model.written.sig.asyncness;
     let patterns = model.passed.iter().filter_map(|passed| passed.pat.as_ref());
-    quote!(#asyncness move |(#(#patterns,)*)| -> #output #body)
+    quote!(#asyncness move |#(#attrs)* (#(#patterns,)*)| -> #output #body)
 }
 
 /// The site, from the function that all companions share.
 fn named(model: &Model, companions: &Companions) -> TokenStream {
-    let Locals { site, region, .. } = locals();
     let Companions { scope, site: shared, .. } = companions;
     match model.region {
-        RegionArg::Named(_) => quote!(let (#site, #region) = #scope #shared();),
-        RegionArg::Expr(_) => quote!(let #site = #scope #shared();),
+        RegionArg::Named(_) => quote_spanned!(Span::mixed_site()=> let (site, region) = #scope #shared();),
+        RegionArg::Expr(_) => quote_spanned!(Span::mixed_site()=> let site = #scope #shared();),
     }
 }
 
 /// The site, where there are no companions to share it.
 fn declared(model: &Model) -> TokenStream {
-    let Locals { site, region, .. } = locals();
     let statics = statics(model);
     match model.region {
-        RegionArg::Named(_) => quote!(let (#site, #region) = { #statics (&SITE, &REGION) };),
-        RegionArg::Expr(_) => quote!(let #site = { #statics &SITE };),
+        RegionArg::Named(_) => {
+            quote_spanned!(Span::mixed_site()=> let (site, region) = { #statics (&SITE, &REGION) };)
+        }
+        RegionArg::Expr(_) => quote_spanned!(Span::mixed_site()=> let site = { #statics &SITE };),
     }
 }
 
+/// The function that all companions share.
 fn site(model: &Model, companions: &Companions) -> TokenStream {
     let krate = &model.krate;
     let Companions { site: name, site_attrs: attrs, .. } = companions;
@@ -151,7 +140,7 @@ fn site(model: &Model, companions: &Companions) -> TokenStream {
     quote! {
         #(#attrs)*
         #[doc(hidden)]
-        #[allow(dead_code)]
+        #[inline]
         fn #name() -> #ty {
             #statics
             #value
@@ -159,6 +148,7 @@ fn site(model: &Model, companions: &Companions) -> TokenStream {
     }
 }
 
+/// One static for all callers, and one for a region that is given by name.
 fn statics(model: &Model) -> TokenStream {
     let krate = &model.krate;
     let Site { function, namespace, arguments, version } = &model.site;
@@ -188,40 +178,37 @@ fn statics(model: &Model) -> TokenStream {
     }
 }
 
+/// The companion that looks nothing up and runs nothing.
 fn entry(model: &Model, companions: &Companions) -> TokenStream {
     let krate = &model.krate;
-    let Locals { site, key, .. } = locals();
     let Companions { entry, entry_apart, .. } = companions;
     let (named, key_parts, region, wire) =
         (named(model, companions), key_parts(model, entry_apart), region(model), wire(model));
-    quote! {
+    quote_spanned! {Span::mixed_site()=>
         #entry {
             #named
             #key_parts
-            #krate::__private::entry(#site, #region, &mut #key, #wire)
+            #krate::__private::entry(site, #region, &mut key, #wire)
         }
     }
 }
 
 /// One statement for each part, so that each is complained about where it stands.
 fn key_parts(model: &Model, apart: &[Apart]) -> TokenStream {
-    let Locals { site, key, .. } = locals();
     let apart = apart.iter().map(|Apart { pat, name }| quote!(#[allow(unused_variables)] let #pat = &#name;));
     let parts = model.key.iter().map(|part| {
         let at_part = Span::mixed_site().located_at(part.span());
         let part = referenced(part, at_part);
-        quote_spanned!(at_part=> #key.arg(#part);)
+        quote_spanned!(at_part=> key.arg(#part);)
     });
-    quote!(#(#apart)* let mut #key = #site.key(); #(#parts)*)
+    quote_spanned!(Span::mixed_site()=> #(#apart)* let mut key = site.key(); #(#parts)*)
 }
 
+/// An expression that gives the region, complained about where it stands.
 fn region(model: &Model) -> TokenStream {
     let krate = &model.krate;
     match &model.region {
-        RegionArg::Named(_) => {
-            let Locals { region, .. } = locals();
-            quote!(#region)
-        }
+        RegionArg::Named(_) => quote_spanned!(Span::mixed_site()=> region),
         RegionArg::Expr(region) => {
             let at_region = Span::mixed_site().located_at(region.span());
             let region = referenced(region, at_region);
@@ -235,6 +222,7 @@ fn referenced(expr: &Expr, span: Span) -> ExprReference {
     ExprReference { attrs: Vec::new(), and_token: Token![&](span), mutability: None, expr: Box::new(expr.clone()) }
 }
 
+/// Whether values are written for a far tier.
 fn wire(model: &Model) -> TokenStream {
     let krate = &model.krate;
     match model.terms.wire {
@@ -243,6 +231,7 @@ fn wire(model: &Model) -> TokenStream {
     }
 }
 
+/// What the call asks for. Traits come into scope for one expression, which asks the type what it is.
 fn terms(model: &Model, at_result: Span) -> TokenStream {
     let Model { krate, output, terms, .. } = model;
     let wire = wire(model);
@@ -270,7 +259,6 @@ fn terms(model: &Model, at_result: Span) -> TokenStream {
     }
     quote_spanned! {at_result=>
         let terms = {
-            #[allow(unused_imports)]
             use #krate::__private::{#(#probes),*};
             let returns = #returns;
             #krate::__private::Terms::new(returns, #outcome, #sharing, #wire)
@@ -278,11 +266,11 @@ fn terms(model: &Model, at_result: Span) -> TokenStream {
     }
 }
 
+/// The rest of what the call asks for: methods of `Terms`.
 fn conditions(model: &Model, read: Read) -> TokenStream {
     let mut tokens = TokenStream::new();
     for (method, value) in &model.terms.conditions {
         let span = value.as_ref().map_or(method.span(), Spanned::span);
-        let method = Ident::new(&method.to_string(), method.span());
         tokens.extend(quote_spanned!(span=> .#method(#value)));
     }
     if read == Read::Forced {

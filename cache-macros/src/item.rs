@@ -56,6 +56,12 @@ impl Item {
         })
     }
 
+    /// Whether the attribute uses `argument` and the body does not.
+    pub(crate) fn leaves_to(&self, args: &Args, argument: &Argument) -> bool {
+        let in_body = |name: &Ident| any_token(self.body.stream(), &mut |token| names(token, name));
+        args.expressions().any(|expr| argument.is_used_by(expr)) && !argument.names().iter().all(in_body)
+    }
+
     /// Whether this stands in an `impl` block, as far as that can be seen: by `self` or `Self`.
     pub(crate) fn shows_self(&self, attribute: &TokenStream) -> bool {
         self.receiver().is_some()
@@ -139,16 +145,21 @@ pub(crate) fn mentions(expr: &Expr, name: &Ident) -> bool {
             visit::visit_expr_path(self, path);
         }
         fn visit_macro(&mut self, call: &'ast Macro) {
-            self.found |= any_token(call.tokens.clone(), &mut |token| match token {
-                TokenTree::Ident(ident) => ident == self.name,
-                TokenTree::Literal(literal) => is_formatted(&literal.to_string(), &self.name.to_string()),
-                _ => false,
-            });
+            self.found |= any_token(call.tokens.clone(), &mut |token| names(token, self.name));
         }
     }
     let mut mentions = Mentions { name, found: false };
     mentions.visit_expr(expr);
     mentions.found
+}
+
+/// Whether `token` may name the variable `name`: as it stands, or in a format string.
+fn names(token: &TokenTree, name: &Ident) -> bool {
+    match token {
+        TokenTree::Ident(ident) => ident == name,
+        TokenTree::Literal(literal) => is_formatted(&literal.to_string(), &name.to_string()),
+        _ => false,
+    }
 }
 
 /// Whether a format string shows `name`, as in `"{name}/{page:02}"`.
@@ -234,6 +245,14 @@ mod tests {
         {
             assert!(!mentions(&syn::parse2(no.clone()).unwrap(), &name), "{no}");
         }
+    }
+
+    #[test]
+    fn what_the_body_leaves_to_the_attribute_is_known() {
+        let item = item(quote! { fn f(a: u8, b: u8, c: u8, (d, e): (u8, u8)) -> String { g(d); format!("{a}") } });
+        let args = Args::parse(quote!(R, "n", key(a, d), when = b > 1), &mut crate::errors::Errors::default());
+        let left: Vec<bool> = item.arguments.iter().map(|argument| item.leaves_to(&args, argument)).collect();
+        assert_eq!(left, [false, true, false, true]);
     }
 
     #[test]

@@ -102,8 +102,8 @@ pub(crate) struct Apart {
 
 /// Where the body goes.
 pub(crate) enum Shape {
-    /// Into a closure.
-    Within,
+    /// Into a closure; its parameter may need an attribute.
+    Within(Vec<Attribute>),
     /// Into a companion.
     Beside(Box<Companions>),
 }
@@ -129,19 +129,21 @@ impl Model {
         let ReturnType::Type(_, output) = item.sig.output.clone() else { return None };
         let krate = args.krate.as_ref().map_or_else(|| parse_quote!(::cache), |krate| krate.value.clone());
         let key = key(&args, &item);
-        let mut used: Vec<&Expr> = key.iter().collect();
-        if let Some(RegionArg::Expr(region)) = &args.region {
-            used.push(region);
-        }
+        let region = match &args.region {
+            Some(RegionArg::Expr(region)) => Some(region),
+            _ => None,
+        };
+        let located: Vec<&Expr> = key.iter().chain(region).collect();
         let (shape, attrs) = match &args.companions {
-            Some(Given { value: CompanionsArg::Absent, .. }) => (Shape::Within, item.attrs.clone()),
+            Some(Given { value: CompanionsArg::Absent, .. }) => {
+                (Shape::Within(attrs::of_closure(&args, &item)), item.attrs.clone())
+            }
             _ => {
-                let companions = companions(&args, &item, &krate, &used, attribute);
+                let companions = companions(&args, &item, &krate, &located, attribute);
                 (Shape::Beside(Box::new(companions)), attrs::written(&item))
             }
         };
-        used.extend(args.when.iter().chain(&args.force).map(|given| &given.value));
-        let apart = take_apart(&item, &used);
+        let apart = take_apart(&item, &args.expressions().collect::<Vec<_>>());
         let sig = signature::plain(&item);
         Some(Model {
             krate,
@@ -295,7 +297,7 @@ fn companions(args: &Args, item: &Item, krate: &Path, used: &[&Expr], attribute:
     }
     entry.ident = named("entry");
     let refresh = Signature { ident: named("refresh"), ..signature::plain(item) };
-    let uncached = Signature { ident: named("uncached"), ..item.sig.clone() };
+    let uncached = Signature { ident: named("uncached"), ..signature::of_uncached(item, args) };
 
     let link = format!("[`{0}`](fn@{1}{0})", item.sig.ident.unraw(), if in_impl { "Self::" } else { "" });
     let header = |role: Role, doc: String, sig: Signature| {

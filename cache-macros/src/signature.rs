@@ -11,6 +11,8 @@ use syn::{
     Signature, TypeReference, WherePredicate,
 };
 
+use crate::args::Args;
+use crate::attrs;
 use crate::item::{Argument, Item, mentions};
 
 /// The function's signature with a plain name for each argument.
@@ -42,6 +44,20 @@ fn plain_argument(argument: &Argument) -> PatType {
     let name = &argument.name;
     let pat = PatIdent { attrs: Vec::new(), by_ref: None, mutability: None, ident: name.clone(), subpat: None };
     PatType { pat: Box::new(Pat::Ident(pat)), ..argument.typed.clone() }
+}
+
+/// The signature of `NAME_uncached`: as written. An argument that the attribute uses is used, even if the body does not.
+pub(crate) fn of_uncached(item: &Item, args: &Args) -> Signature {
+    let mut sig = item.sig.clone();
+    let mut arguments = item.arguments.iter();
+    for input in &mut sig.inputs {
+        if let FnArg::Typed(typed) = input
+            && arguments.next().is_some_and(|argument| item.leaves_to(args, argument))
+        {
+            typed.attrs.push(attrs::unused_by_the_body());
+        }
+    }
+    sig
 }
 
 /// The signature of `NAME_entry`, which still returns the result: the arguments that `used` shows, and of the generics

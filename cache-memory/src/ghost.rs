@@ -1,34 +1,50 @@
-//! The ghosts of keys that left the queue too early: hashes alone, each in the one place that it can have.
+//! The ghosts of keys that left the queue unread: a part of the hash and an age, each in the one place it can have.
 //!
 //! Invariant: there are at most twice as many places as the queue had entries at once; a newer ghost takes the place
 //! of an older one, and a ghost is seen once.
 
-/// Which keys left lately. It forgets and, once in 2^64, mistakes: both cost a little of the hit ratio, no more.
+/// A ghost is seen while fewer than this share of the entries left after it: one in so many.
+const WINDOW: usize = 2;
+
+/// Which keys left lately. It forgets and, rarely, mistakes: both cost a little of the hit ratio, no more.
 #[derive(Debug, Default)]
 pub(crate) struct Ghosts {
-    /// A power of two of places, or none. Zero is an empty place.
-    places: Vec<u64>,
+    /// A power of two of places, or none.
+    places: Vec<Ghost>,
+    /// How many left, modulo 2^32.
+    clock: u32,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Ghost {
+    /// Bits of the hash that the place does not tell; 0 is an empty place.
+    tag: u32,
+    left: u32,
 }
 
 impl Ghosts {
     /// Remembers that `hash` left a queue that now has `entries` entries.
     pub(crate) fn remember(&mut self, hash: u64, entries: usize) {
         if self.places.len() < entries.max(1) {
-            self.grow(entries.max(1).next_power_of_two());
+            // Those that are forgotten by this would soon be: the queue has doubled since they left.
+            self.places = vec![Ghost::default(); entries.max(1).next_power_of_two()];
         }
+        self.clock = self.clock.wrapping_add(1);
         let place = self.place(hash);
-        self.places[place] = hash;
+        self.places[place] = Ghost { tag: tag(hash), left: self.clock };
     }
 
-    /// Whether `hash` left lately; it is forgotten by this.
-    pub(crate) fn take(&mut self, hash: u64) -> bool {
+    /// Whether `hash` left a queue that has `entries` entries lately; it is forgotten by this.
+    pub(crate) fn take(&mut self, hash: u64, entries: usize) -> bool {
         if self.places.is_empty() {
             return false;
         }
         let place = self.place(hash);
-        let seen = hash != 0 && self.places[place] == hash;
+        let ghost = &mut self.places[place];
+        let since = self.clock.wrapping_sub(ghost.left) as usize;
+        let seen = ghost.tag == tag(hash) && since <= entries / WINDOW;
         if seen {
-            self.places[place] = 0;
+            *ghost = Ghost::default();
         }
         seen
     }
@@ -37,36 +53,42 @@ impl Ghosts {
         // The index and the shards use other bits of the hash.
         (hash >> 16) as usize & (self.places.len() - 1)
     }
+}
 
-    fn grow(&mut self, places: usize) {
-        let old = std::mem::replace(&mut self.places, vec![0; places]);
-        for hash in old.into_iter().filter(|hash| *hash != 0) {
-            let place = self.place(hash);
-            self.places[place] = hash;
-        }
-    }
+fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32 | 1
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn hash(i: u64) -> u64 {
+        i << 40 | i << 16
+    }
+
     #[test]
-    fn a_ghost_is_seen_once_and_survives_growth() {
+    fn a_ghost_is_seen_once() {
         let mut ghosts = Ghosts::default();
-        assert!(!ghosts.take(5 << 16));
-        ghosts.remember(5 << 16, 1);
-        ghosts.remember(6 << 16, 64);
-        assert!(ghosts.take(5 << 16));
-        assert!(!ghosts.take(5 << 16));
-        assert!(!ghosts.take(7 << 16));
-        assert!(ghosts.take(6 << 16));
+        assert!(!ghosts.take(hash(5), 100));
+        ghosts.remember(hash(5), 100);
+        assert!(!ghosts.take(hash(6), 100));
+        assert!(ghosts.take(hash(5), 100));
+        assert!(!ghosts.take(hash(5), 100));
+    }
+
+    #[test]
+    fn a_ghost_is_forgotten_when_half_as_many_as_there_are_entries_left_after_it() {
+        let mut ghosts = Ghosts::default();
+        (0..=51).for_each(|i| ghosts.remember(hash(i), 100));
+        assert!(!ghosts.take(hash(0), 100));
+        assert!(ghosts.take(hash(1), 100));
     }
 
     #[test]
     fn memory_is_bounded_by_the_entries() {
         let mut ghosts = Ghosts::default();
-        (1..10_000_u64).for_each(|i| ghosts.remember(i << 16, 100));
+        (0..10_000).for_each(|i| ghosts.remember(hash(i), 100));
         assert_eq!(ghosts.places.len(), 128);
     }
 }

@@ -223,12 +223,29 @@ mod tests {
     fn puts_remove_entries_of_an_ended_generation_before_any_that_live() {
         let backend = entries(100);
         let (ended, current) = (Arc::new(LocalGeneration::new()), Arc::new(LocalGeneration::new()));
-        (0..50).for_each(|i| assert_eq!(backend.put(key(i).as_ref(), object(i, 8, &ended), NOW), Put::Stored));
+        (0..100).for_each(|i| assert_eq!(backend.put(key(i).as_ref(), object(i, 8, &ended), NOW), Put::Stored));
         ended.bump();
-        (50..150).for_each(|i| assert_eq!(backend.put(key(i).as_ref(), object(i, 8, &current), NOW), Put::Stored));
-        let living = (50..150).filter(|i| read(&backend, &key(*i)).is_some()).count();
+        (100..200).for_each(|i| assert_eq!(backend.put(key(i).as_ref(), object(i, 8, &current), NOW), Put::Stored));
+        let living = (100..200).filter(|i| read(&backend, &key(*i)).is_some()).count();
         let stats = backend.stats();
-        assert_eq!((living, stats.expired, stats.evicted), (100, 50, 0));
+        assert_eq!((living, stats.expired, stats.evicted), (100, 100, 0));
+    }
+
+    #[test]
+    fn what_is_removed_or_replaced_is_dropped_before_the_call_returns() {
+        let backend = entries(100_000);
+        let alive = Arc::default();
+        let counted = || object(Counted::new(&alive), 8, &Arc::default());
+        (0..10).for_each(|i| assert_eq!(backend.put(key(i).as_ref(), counted(), NOW), Put::Stored));
+        for i in 0..10 {
+            assert!(backend.remove(key(i).as_ref()));
+            assert_eq!(alive.load(Ordering::SeqCst), 9 - i as usize);
+        }
+        let small = entries(3);
+        for _ in 0..10 {
+            small.put(key(1).as_ref(), counted(), NOW);
+            assert_eq!(alive.load(Ordering::SeqCst), 1);
+        }
     }
 
     #[test]

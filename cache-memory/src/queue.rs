@@ -1,8 +1,8 @@
 //! The queue of one shard: in which order entries make room (S3-FIFO, with one mark per entry).
 //!
-//! New entries wait in *probation*, a tenth of the weight. Who is read there moves to the *main* queue, and who is
-//! read in main goes to its end again; the oldest that was not read makes room. A key that comes back soon after
-//! it left probation enters main at once.
+//! New entries wait in *probation*, a small part of the weight. Who is read there moves to the *main* queue; the others
+//! leave, and a key that comes back soon after that enters main at once. Whose turn it is in main goes to its end again
+//! as often as it was found read, up to three times more than it was found unread; then it leaves.
 //!
 //! Invariant: each node is in exactly one of probation, main and the free list; `weight` is the sum over both queues.
 //! The queue knows neither keys nor values: it is told by its caller what was read and what is dead.
@@ -43,7 +43,9 @@ pub(crate) struct Gone {
 /// what bounds the time under the lock.
 const MOST_PASSED: usize = 128;
 /// Probation's share of the weight is one in so many.
-const PROBATION: u64 = 10;
+const PROBATION: u64 = 32;
+/// How many rounds through main the reads of earlier rounds are good for.
+const MOST_CREDIT: u8 = 3;
 
 /// The order in which the entries of one shard make room.
 #[derive(Debug)]
@@ -64,6 +66,8 @@ struct Node {
     newer: NodeId,
     older: NodeId,
     place: Place,
+    /// How many more rounds through main it may make unread.
+    credit: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +111,7 @@ impl Queue {
 
     /// A new entry enters. `None` if there are as many as can be counted.
     pub(crate) fn push(&mut self, hash: u64, weight: u64) -> Option<NodeId> {
-        let node = Node { hash, weight, newer: NodeId::NONE, older: NodeId::NONE, place: Place::Free };
+        let node = Node { hash, weight, newer: NodeId::NONE, older: NodeId::NONE, place: Place::Free, credit: 0 };
         let id = if self.free == NodeId::NONE {
             let id = u32::try_from(self.nodes.len()).ok().filter(|id| *id != u32::MAX).map(NodeId)?;
             self.nodes.push(node);
@@ -118,7 +122,7 @@ impl Queue {
             *self.node_mut(id) = node;
             id
         };
-        let place = if self.ghosts.take(hash) { Place::Main } else { Place::Probation };
+        let place = if self.ghosts.take(hash, self.len()) { Place::Main } else { Place::Probation };
         self.link(id, place);
         Some(id)
     }
@@ -155,7 +159,7 @@ impl Queue {
             }
             let ticket = Ticket { hash: self.node(id).hash, node: id };
             let look = look(ticket);
-            if look == Look::Read && passed < MOST_PASSED {
+            if passed < MOST_PASSED && self.stays(id, look) {
                 passed += 1;
                 self.unlink(id);
                 self.link(id, Place::Main);
@@ -197,6 +201,25 @@ impl Queue {
             }
         }
         Some(from.saturating_add(nodes))
+    }
+
+    /// Whether an entry whose turn it is goes to the end of main.
+    fn stays(&mut self, id: NodeId, look: Look) -> bool {
+        let node = self.node_mut(id);
+        match look {
+            Look::Dead => false,
+            Look::Read => {
+                if node.place == Place::Main {
+                    node.credit = (node.credit + 1).min(MOST_CREDIT);
+                }
+                true
+            }
+            Look::Unread => {
+                let stays = node.credit > 0;
+                node.credit = node.credit.saturating_sub(1);
+                stays
+            }
+        }
     }
 
     fn node(&self, id: NodeId) -> &Node {
@@ -266,7 +289,7 @@ mod tests {
     use super::*;
 
     fn hash(i: u64) -> u64 {
-        (i + 1) << 16
+        (i + 1) << 40 | (i + 1) << 16
     }
 
     #[test]
@@ -280,13 +303,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_in_several_rounds_outlives_as_many_unread() {
+        let mut queue = Queue::new();
+        (0..4).for_each(|i| assert!(queue.push(hash(i), 1).is_some()));
+        let mut looks = HashMap::new();
+        let gone = queue.evict(|ticket| {
+            let seen = looks.entry(ticket.hash).or_insert(0);
+            *seen += 1;
+            // The first is read for five looks, the others for two, so that they leave before it does.
+            let reads = if ticket.hash == hash(0) { 5 } else { 2 };
+            if *seen <= reads { Look::Read } else { Look::Unread }
+        });
+        assert_eq!(gone.map(|gone| gone.ticket.hash), Some(hash(1)));
+        // Two reads, one of them in main, are good for one round more: the fourth look was the last.
+        assert_eq!((looks[&hash(1)], looks[&hash(0)]), (4, 4));
+    }
+
+    #[test]
     fn a_key_that_comes_back_soon_is_not_on_probation_again() {
         let mut queue = Queue::new();
         (0..100).for_each(|i| assert!(queue.push(hash(i), 1).is_some()));
         assert_eq!(queue.evict(|_| Look::Unread).unwrap().ticket.hash, hash(0));
         queue.push(hash(0), 1).unwrap();
+        (100..150).for_each(|i| assert!(queue.push(hash(i), 1).is_some()));
+        // It was the hundredth to come, and is the last to go.
         let left = std::iter::from_fn(|| queue.evict(|_| Look::Unread)).map(|gone| gone.ticket.hash);
-        assert_eq!(left.collect::<Vec<_>>().iter().position(|left| *left == hash(0)), Some(99));
+        assert_eq!(left.collect::<Vec<_>>().iter().position(|left| *left == hash(0)), Some(149));
     }
 
     #[test]
@@ -343,7 +385,7 @@ mod tests {
                         model.remove(&hash(key));
                     }
                     (3, _) => {
-                        let gone = queue.evict(|ticket| match (marks >> ((ticket.hash >> 16) % 64)) & 1 {
+                        let gone = queue.evict(|ticket| match (marks >> ((ticket.hash >> 40) % 64)) & 1 {
                             0 => Look::Unread,
                             _ => Look::Read,
                         });
@@ -355,7 +397,7 @@ mod tests {
                     (4, _) => {
                         queue.reap_some(
                             7,
-                            |ticket| (marks >> ((ticket.hash >> 16) % 64)) & 1 == 1,
+                            |ticket| (marks >> ((ticket.hash >> 40) % 64)) & 1 == 1,
                             |ticket, weight| assert_eq!(model.remove(&ticket.hash), Some((ticket.node, weight))),
                         );
                     }

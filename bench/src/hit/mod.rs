@@ -45,13 +45,13 @@ pub fn run(effort: Effort) -> Vec<Record> {
     records
 }
 
-fn sync<V: peers::Cached>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
+fn sync<V: peers::Cached + ours::Attribute>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
     let mut subjects = ours::sync::<V>(keys);
     subjects.extend(peers::sync::<V>(keys));
     subjects
 }
 
-fn asynchronous<V: peers::Cached>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
+fn asynchronous<V: peers::Cached + ours::Attribute>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
     let mut subjects = ours::asynchronous::<V>(keys);
     subjects.extend(peers::asynchronous::<V>(keys));
     subjects

@@ -1,9 +1,10 @@
-//! The subjects of this repository. Those of the attribute go into `sync` and `asynchronous`, first.
+//! The subjects of this repository: the attribute, and the near backend without it.
 
 use std::any::Any;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use cache::{Region, Settings, cached, registry};
 use cache_core::backend::{Object, ObjectBackend, Stamp};
 use cache_core::clock::{Clock, Tick};
 use cache_core::freshness::Deadlines;
@@ -19,16 +20,73 @@ use crate::load::Pair;
 pub const NAMESPACE: &str = "profile";
 const TTL: Duration = Duration::from_secs(3600);
 
-pub fn sync<V: Value>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
+pub fn sync<V: Attribute>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
+    configure();
     let memoised = Memoised::new();
-    vec![calls("cache-memory: key + visit", Role::Ours, keys, move |id, name| memoised.call::<V>(id, name))]
+    vec![
+        calls("cache #[cached]", Role::Ours, keys, V::sync),
+        calls("cache-memory: key + visit", Role::Ours, keys, move |id, name| memoised.call::<V>(id, name)),
+    ]
 }
 
-pub fn asynchronous<V: Value>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
+pub fn asynchronous<V: Attribute>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
+    configure();
     let memoised: &'static Memoised = Box::leak(Box::new(Memoised::new()));
     let call = move |id, name| async move { memoised.call::<V>(id, name) };
-    vec![futures("cache-memory: key + visit", Role::Ours, keys, call)]
+    vec![
+        V::asynchronous(keys),
+        futures("cache-memory: key + visit", Role::Ours, keys, call),
+    ]
 }
+
+static REGION: Region = Region::named("hit");
+
+fn configure() {
+    let settings = Settings::new().ttl(TTL).near(format!("memory://?entries={}", 6 * MAX_SIZE));
+    registry().configure("hit", settings).expect("good settings");
+}
+
+/// A value for which the cached functions are written out below.
+pub trait Attribute: Value {
+    fn sync(id: u64, name: &'static str) -> Self;
+    fn asynchronous(keys: &'static [Pair]) -> Box<dyn Subject>;
+}
+
+macro_rules! attribute_of {
+    ($module:ident, $value:ty, $sync:literal, $async:literal) => {
+        mod $module {
+            use super::*;
+
+            #[allow(dead_code)]
+            #[cached(REGION, $sync)]
+            fn plain(id: u64, name: &str) -> $value {
+                let _ = name;
+                load(id)
+            }
+
+            #[allow(dead_code)]
+            #[cached(REGION, $async)]
+            async fn plain_async(id: u64, name: &str) -> $value {
+                let _ = name;
+                load(id)
+            }
+
+            impl Attribute for $value {
+                fn sync(id: u64, name: &'static str) -> Self {
+                    plain(id, name)
+                }
+
+                fn asynchronous(keys: &'static [Pair]) -> Box<dyn Subject> {
+                    futures("cache #[cached] async", Role::Ours, keys, plain_async)
+                }
+            }
+        }
+    };
+}
+
+attribute_of!(number, u64, "u64", "u64_async");
+attribute_of!(text, String, "string", "string_async");
+attribute_of!(block, Arc<[u8]>, "arc", "arc_async");
 
 /// The path of a near hit without region and attribute: key, index, freshness by the coarse clock, downcast, clone.
 struct Memoised {

@@ -120,9 +120,9 @@ impl KeyWriter {
     pub fn new(namespace: &str, arity: usize) -> Self {
         let mut key =
             KeyWriter { len: 0, inline: [0; INLINE], heap: Vec::new(), arguments_at: 0, arity, hash: 0, error: None };
-        match text_length(namespace.len()) {
-            Ok(length) => key.extend(&length),
-            Err(error) => key.fail(error),
+        key.extend(&(namespace.len() as u32).to_le_bytes());
+        if namespace.len() > u32::MAX as usize {
+            key.fail(KeyError::new("a namespace of 4 GiB or more"));
         }
         key.extend(namespace.as_bytes());
         key.arguments_at = key.written();
@@ -179,9 +179,9 @@ impl KeyWriter {
     fn unwrap_list_of_one(&mut self) {
         let at = self.arguments_at;
         let arguments = &self.bytes()[at..];
-        let is_list_of_one = arguments.len() > 2
-            && arguments[0] == tag::LIST
-            && skip(&arguments[1..]).is_some_and(|rest| rest == [tag::END]);
+        let is_list_of_one = arguments.split_first().is_some_and(|(&first, elements)| {
+            first == tag::LIST && skip(elements).is_some_and(|rest| rest == [tag::END])
+        });
         if is_list_of_one {
             let bytes = self.bytes_mut();
             let end = bytes.len() - 1;
@@ -513,7 +513,7 @@ impl<'a> Serializer for &'a mut KeyWriter {
 
     fn serialize_map(self, _len: Option<usize>) -> Result<SortedMap<'a>, KeyError> {
         self.push(tag::MAP);
-        Ok(SortedMap { start: self.written(), key: self, pairs: Pairs::default() })
+        Ok(SortedMap { start: self.written(), key: self, last: None, order: Order::Sorted })
     }
 
     fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<SortedMap<'a>, KeyError> {
@@ -595,111 +595,116 @@ list!(
     SerializeTupleVariant: serialize_field
 );
 
-/// A map that is being written in the order in which its pairs come, and sorted at its end.
+/// A map that is being written in the order in which its pairs come, and sorted at its end if it must be.
 #[derive(Debug)]
 pub struct SortedMap<'a> {
     key: &'a mut KeyWriter,
     start: usize,
-    pairs: Pairs,
+    /// The pair that was begun last.
+    last: Option<Pair>,
+    order: Order,
 }
 
-/// Where each pair's key, value and end stand. The pairs of a key that fits on the stack need no heap.
-#[derive(Debug, Default)]
-struct Pairs {
-    few: [Pair; FEW],
-    len: usize,
-    many: Vec<Pair>,
+/// Where a pair's key, value and end stand.
+#[derive(Debug, Default, Clone, Copy)]
+struct Pair {
+    key: usize,
+    value: usize,
+    end: usize,
+}
+
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+enum Order {
+    Sorted,
+    Unsorted,
+}
+
+impl SortedMap<'_> {
+    #[inline]
+    fn pair(&mut self, write_key: impl FnOnce(&mut KeyWriter) -> Result<(), KeyError>) -> Result<(), KeyError> {
+        let key = self.key.written();
+        let written = write_key(self.key);
+        self.key.note(written)?;
+        let value = self.key.written();
+        if let Some(last) = self.last {
+            let bytes = self.key.bytes();
+            if bytes[key..value] < bytes[last.key..last.value] {
+                self.order = Order::Unsorted;
+            }
+        }
+        self.last = Some(Pair { key, value, end: value });
+        Ok(())
+    }
+
+    #[inline]
+    fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), KeyError> {
+        let written = value.serialize(&mut *self.key);
+        self.key.note(written)?;
+        if let Some(last) = &mut self.last {
+            last.end = self.key.written();
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn finish(self) -> Result<(), KeyError> {
+        if self.order == Order::Unsorted {
+            let sorted = sort(&mut self.key.bytes_mut()[self.start..]);
+            self.key.note(sorted)?;
+        }
+        self.key.push(tag::END);
+        Ok(())
+    }
 }
 
 /// A field of a struct takes 7 bytes or more, so 128 bytes hold 18.
 const FEW: usize = 18;
 
-/// Offsets from the start of the map.
-#[derive(Debug, Default, Clone, Copy)]
-struct Pair {
-    key: u32,
-    value: u32,
-    end: u32,
+/// Sorts the pairs of a map by the bytes of their keys. The pairs of a key that fits on the stack need no heap.
+#[inline(never)]
+fn sort(map: &mut [u8]) -> Result<(), KeyError> {
+    let (mut few, mut many) = ([Pair::default(); FEW], Vec::new());
+    let mut len = 0;
+    let mut at = 0;
+    while at < map.len() {
+        let pair = pair_at(map, at).ok_or_else(|| KeyError::new("a map that ends in the middle of a value"))?;
+        at = pair.end;
+        match few.get_mut(len) {
+            Some(room) => *room = pair,
+            None => many.push(pair),
+        }
+        len += 1;
+    }
+    let pairs = if many.is_empty() {
+        &mut few[..len]
+    } else {
+        many.splice(0..0, few);
+        &mut many[..]
+    };
+    pairs.sort_by(|a, b| map[a.key..a.value].cmp(&map[b.key..b.value]));
+    let (mut inline, mut heap) = ([0; INLINE], Vec::new());
+    let unsorted = match inline.get_mut(..map.len()) {
+        Some(room) => room,
+        None => {
+            heap.resize(map.len(), 0);
+            &mut heap[..]
+        }
+    };
+    unsorted.copy_from_slice(map);
+    let mut room = map;
+    for pair in pairs {
+        let pair = &unsorted[pair.key..pair.end];
+        let (here, behind) = room.split_at_mut(pair.len());
+        here.copy_from_slice(pair);
+        room = behind;
+    }
+    Ok(())
 }
 
-impl Pair {
-    fn name<'b>(&self, map: &'b [u8]) -> &'b [u8] {
-        &map[self.key as usize..self.value as usize]
-    }
-
-    fn whole<'b>(&self, map: &'b [u8]) -> &'b [u8] {
-        &map[self.key as usize..self.end as usize]
-    }
-}
-
-impl Pairs {
-    fn push(&mut self, pair: Pair) {
-        match self.few.get_mut(self.len) {
-            Some(room) if self.many.is_empty() => *room = pair,
-            _ => {
-                if self.many.is_empty() {
-                    self.many.extend_from_slice(&self.few);
-                }
-                self.many.push(pair);
-            }
-        }
-        self.len += 1;
-    }
-
-    fn as_mut_slice(&mut self) -> &mut [Pair] {
-        if self.many.is_empty() { &mut self.few[..self.len] } else { &mut self.many }
-    }
-}
-
-impl SortedMap<'_> {
-    /// Where the next byte of the map will stand.
-    fn offset(&self) -> Result<u32, KeyError> {
-        u32::try_from(self.key.written() - self.start).map_err(|_| KeyError::new("a map of 4 GiB or more"))
-    }
-
-    fn pair(&mut self, write_key: impl FnOnce(&mut KeyWriter) -> Result<(), KeyError>) -> Result<(), KeyError> {
-        let key = self.offset()?;
-        let written = write_key(self.key);
-        self.key.note(written)?;
-        let value = self.offset()?;
-        self.pairs.push(Pair { key, value, end: value });
-        Ok(())
-    }
-
-    fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), KeyError> {
-        let written = value.serialize(&mut *self.key);
-        self.key.note(written)?;
-        let end = self.offset()?;
-        if let Some(pair) = self.pairs.as_mut_slice().last_mut() {
-            pair.end = end;
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<(), KeyError> {
-        let map = &mut self.key.bytes_mut()[self.start..];
-        let pairs = self.pairs.as_mut_slice();
-        if !pairs.is_sorted_by(|a, b| a.name(map) <= b.name(map)) {
-            pairs.sort_by(|a, b| a.name(map).cmp(b.name(map)));
-            let (mut few, mut many) = ([0; INLINE], Vec::new());
-            let unsorted = match few.get_mut(..map.len()) {
-                Some(room) => room,
-                None => {
-                    many.resize(map.len(), 0);
-                    &mut many[..]
-                }
-            };
-            unsorted.copy_from_slice(map);
-            let mut room = map;
-            for pair in pairs {
-                let (here, behind) = room.split_at_mut(pair.whole(unsorted).len());
-                here.copy_from_slice(pair.whole(unsorted));
-                room = behind;
-            }
-        }
-        self.key.push(tag::END);
-        Ok(())
-    }
+fn pair_at(map: &[u8], key: usize) -> Option<Pair> {
+    let value = map.len() - skip(map.get(key..)?)?.len();
+    let end = map.len() - skip(&map[value..])?.len();
+    Some(Pair { key, value, end })
 }
 
 impl ser::SerializeMap for SortedMap<'_> {
@@ -732,7 +737,7 @@ enum Turn {
 impl SortedMap<'_> {
     /// Refuses a hand-written `Serialize` whose keys and values do not take turns: two such maps could be one key.
     fn expect(&mut self, turn: Turn) -> Result<(), KeyError> {
-        let now = match self.pairs.as_mut_slice().last() {
+        let now = match self.last {
             Some(pair) if pair.end == pair.value => Turn::Value,
             _ => Turn::Key,
         };

@@ -197,16 +197,12 @@ enum Part {
 fn escape_into(out: &mut String, text: &str, part: Part) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {
-        let stays = byte.is_ascii_graphic()
-            && match (part, byte) {
-                (_, b'%') => false,
-                (Part::Name, b':') => false,
-                (
-                    Part::Name | Part::Prefix,
-                    b'@' | b'!' | b'"' | b'#' | b'~' | b'(' | b')' | b'[' | b']' | b'{' | b'}',
-                ) => false,
-                _ => true,
-            };
+        let means_more = match part {
+            Part::Arguments => byte == b'%',
+            Part::Prefix => b"%@!~\"#()[]{}".contains(&byte),
+            Part::Name => b"%@!~\"#()[]{}:".contains(&byte),
+        };
+        let stays = byte.is_ascii_graphic() && !means_more;
         if stays {
             out.push(char::from(byte));
         } else {
@@ -322,6 +318,11 @@ mod tests {
         assert_eq!((fits.len(), fits.ends_with('"')), (250, true));
         let hashed = readable(USERS, "n", "x".repeat(room + 1));
         assert!(hashed.starts_with("users:n:~") && hashed.len() == 9 + 40, "{hashed}");
+    }
+
+    #[test]
+    fn arguments_that_are_shorter_as_text_are_readable() {
+        assert_eq!(readable(USERS, "n", vec![""; 70]).len(), "users:n:".len() + 70 * 3 - 1);
     }
 
     #[test]

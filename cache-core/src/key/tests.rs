@@ -239,7 +239,8 @@ fn a_serialize_that_breaks_the_rules_makes_no_key() {
             Err(ser::Error::custom("no"))
         }
     }
-    let wrong: [fn(&mut KeyWriter) -> Result<(), KeyError>; 6] = [
+    type Serialized = fn(&mut KeyWriter) -> Result<(), KeyError>;
+    let wrong: [Serialized; 6] = [
         |key| key.serialize_map(None)?.serialize_value(&1),
         |key| {
             let mut map = key.serialize_map(None)?;
@@ -350,6 +351,32 @@ fn equal_keys_hash_alike_and_others_do_not() {
     assert_ne!(key(1).as_ref().check(), key(2).as_ref().check());
     let map: HashMap<Key, u32> = (0..100).map(|i| (key(i), i)).collect();
     assert!((0..100).all(|i| map[&key(i)] == i));
+}
+
+#[test]
+fn equality_is_of_the_bytes_and_not_of_the_hash() {
+    let key = |hash, bytes| KeyRef { hash, bytes };
+    assert_ne!(key(1, b"a"), key(1, b"b"));
+    assert_ne!(key(1, b"a").to_key(), key(1, b"b").to_key());
+    assert_ne!(key(1, b"a"), key(2, b"a"), "keys of two processes");
+    assert_eq!(key(1, b"a"), key(1, b"a"));
+}
+
+#[test]
+fn what_is_no_value_is_not_skipped() {
+    for bytes in [&[0x00][..], &[0x02, 0x00], &[0x07, 0x02, 0x00], &[0x07, 0x00, 0x00], &[0x09, 0, 0, 0, 0, 0x00]] {
+        let whole = encode::skip(bytes).is_some_and(<[u8]>::is_empty);
+        assert!(!whole, "{bytes:?}");
+    }
+    assert_eq!(encode::skip(&[0x07, 0x01, 0x00, 0x03]), Some(&[0x03][..]));
+}
+
+#[test]
+fn bytes_that_are_no_key_have_no_parts() {
+    for bytes in [&[][..], &[1], &[1, 0, 0, 0], &[0xff; 9], &[1, 0, 0, 0, 0xff]] {
+        let key = KeyRef { hash: 0, bytes };
+        assert_eq!((key.namespace(), key.arguments().to_text()), ("", None), "{bytes:?}");
+    }
 }
 
 /// A value that serializes as it is told.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::Counts;
+use super::{Count, Counts};
 use crate::backend::ObjectStats;
 
 /// What a region holds and did, since it was configured.
@@ -36,18 +36,12 @@ impl fmt::Display for Stats {
         for (index, (name, _, total)) in self.total.iter().enumerate() {
             if total > 0 {
                 let value = |counts: &Counts| counts.iter().nth(index).map_or(0, |(.., value)| value);
-                rows.push((
-                    name.replace('_', " "),
-                    columns.iter().map(|(_, counts)| value(counts).to_string()).collect(),
-                ));
+                let cells = columns.iter().map(|(_, counts)| value(counts).to_string()).collect();
+                rows.push((name.replace('_', " "), cells));
             }
-        }
-        for reason in self.total.misses_by_reason.keys() {
-            let value = |counts: &Counts| counts.misses_by_reason.get(reason).copied().unwrap_or(0).to_string();
-            rows.push((
-                format!("  {}", reason.replace('_', " ")),
-                columns.iter().map(|(_, counts)| value(counts)).collect(),
-            ));
+            if name == Count::Miss.name() {
+                rows.extend(self.reasons(&columns));
+            }
         }
 
         let first =
@@ -77,24 +71,39 @@ impl fmt::Display for Stats {
     }
 }
 
+impl Stats {
+    /// A row for each reason of a miss.
+    fn reasons(&self, columns: &[(&str, &Counts)]) -> Vec<(String, Vec<String>)> {
+        let value = |counts: &Counts, reason| counts.misses_by_reason.get(reason).copied().unwrap_or(0).to_string();
+        let row = |reason: &&'static str| {
+            let cells = columns.iter().map(|(_, counts)| value(counts, *reason)).collect();
+            (format!("  {}", reason.replace('_', " ")), cells)
+        };
+        self.total.misses_by_reason.keys().map(row).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn statistics_print_as_a_table() {
-        let images = Counts { near_hits: 3, loads: 1, misses_by_reason: [("corrupt", 2)].into(), ..Counts::default() };
-        let prices = Counts { loads: 1000, ..Counts::default() };
+        let reasons = |absent, expired| [("absent", absent), ("expired", expired)].into();
+        let images = Counts { near_hits: 3, misses: 1, loads: 1, misses_by_reason: reasons(0, 1), ..Counts::default() };
+        let prices = Counts { misses: 1000, loads: 1000, misses_by_reason: reasons(998, 2), ..Counts::default() };
         let total =
-            Counts { near_hits: 3, loads: 1001, misses_by_reason: [("corrupt", 2)].into(), ..Counts::default() };
+            Counts { near_hits: 3, misses: 1001, loads: 1001, misses_by_reason: reasons(998, 3), ..Counts::default() };
         let namespaces = [("images".to_owned(), images), ("prices".to_owned(), prices)].into();
         let stats = Stats { region: "long_term".to_owned(), total, namespaces, near: None };
         let expected = "\
-long_term          images  prices    all
-hit ratio          75.0 %   0.0 %  0.3 %
-near hits               3       0      3
-loads                   1    1000   1001
-  corrupt               2       0      2";
+long_term  images  prices    all
+hit ratio  75.0 %   0.0 %  0.3 %
+near hits       3       0      3
+misses          1    1000   1001
+  absent        0     998    998
+  expired       1       2      3
+loads           1    1000   1001";
         assert_eq!(stats.to_string(), expected);
     }
 }

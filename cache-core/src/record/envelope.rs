@@ -23,7 +23,7 @@ use super::codec::Codec;
 use super::compress::{self, Compression};
 use super::fingerprint::Fingerprint;
 use super::miss::Miss;
-use super::path::Tracked;
+use super::path::path_of_failure;
 use crate::error::{Error, Kind};
 use crate::generation::GenerationDigest;
 use crate::key::KeyRef;
@@ -142,18 +142,24 @@ pub fn write<V: Serialize>(value: &V, writing: &Writing<'_>) -> Result<Vec<u8>, 
     if len > writing.max_value {
         return Err(WriteError::TooLarge { len, max_value: writing.max_value });
     }
+    let compression = writing.compression.compress(&mut record, HEADER);
+    seal(&mut record, writing, compression);
+    Ok(record)
+}
+
+/// Fills in the header.
+pub(super) fn seal(record: &mut [u8], writing: &Writing<'_>, compression: u8) {
+    let Some((head, body)) = record.split_first_chunk_mut::<HEADER>() else { return };
     let header = Header {
         codec: writing.codec.id(),
-        compression: writing.compression.compress(&mut record, HEADER),
+        compression,
         version: writing.version,
         fingerprint: type_mark(writing.codec, writing.fingerprint),
         digest: writing.digest,
         check: 0,
     };
-    let (head, body) = record.split_at_mut(HEADER);
     head[..CHECKED].copy_from_slice(&header.checked_bytes());
     head[CHECKED..].copy_from_slice(&header.check(writing.key, body).to_le_bytes());
-    Ok(record)
 }
 
 /// Reads the value of a record: [`Record::parse`], [`Record::judge`], [`Sound::decode`].
@@ -336,12 +342,9 @@ fn type_mark(codec: &Codec, fingerprint: Fingerprint) -> u32 {
 /// The error of an encoding, with its place: found by encoding once more.
 #[cold]
 fn located<V: Serialize>(value: &V, codec: &Codec, message: String) -> WriteError {
-    let tracked = Tracked::new(value);
-    let again = unpanicked(|| codec.encode(&tracked, &mut Vec::new()));
-    match again {
-        Some(Err(_)) => WriteError::Encode { path: tracked.path().unwrap_or_default(), message },
-        _ => WriteError::Encode { path: String::new(), message },
-    }
+    let (again, path) = path_of_failure(value, |tracked| unpanicked(|| codec.encode(tracked, &mut Vec::new())));
+    let path = if matches!(again, Some(Err(_))) { path } else { String::new() };
+    WriteError::Encode { path, message }
 }
 
 /// `None` if the user's code panicked: nothing that it left half done is used again.

@@ -8,6 +8,7 @@
 //! Whatever the bytes are, reading them gives the value that was written for that key, or a [`Miss`] that says why not.
 //! It never panics, and allocates nothing that `max_value` does not bound.
 
+#[cfg(any(feature = "bincode", feature = "postcard"))]
 mod bounded;
 mod codec;
 mod compress;

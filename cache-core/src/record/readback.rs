@@ -327,3 +327,169 @@ impl ser::SerializeMap for Bag {
         self.total()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::{BTreeMap, HashMap, HashSet};
+
+    use serde::Serialize;
+
+    use super::*;
+
+    fn sketch<V: Serialize>(value: V) -> u64 {
+        value.serialize(Sketch).unwrap()
+    }
+
+    #[derive(Serialize)]
+    struct Fields {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        a: Option<u8>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        b: Option<u8>,
+    }
+
+    #[derive(Serialize)]
+    struct Unit;
+
+    #[derive(Serialize)]
+    struct New<T>(T);
+
+    #[derive(Serialize)]
+    struct Two(u8, u8);
+
+    #[derive(Serialize)]
+    enum Any {
+        Unit,
+        Other,
+        New(u8),
+        NewOther(u8),
+        Two(u8, u8),
+        Fields { a: u8 },
+        FieldsOther { a: u8 },
+    }
+
+    #[test]
+    fn values_that_differ_are_sketched_apart() {
+        let all = [
+            sketch(1_u8),
+            sketch(2_u16),
+            sketch(3_u32),
+            sketch(4_u64),
+            sketch(1_u128),
+            sketch(1_u128 << 64),
+            sketch(-1_i8),
+            sketch(-2_i16),
+            sketch(-3_i32),
+            sketch(-4_i64),
+            sketch(-1_i128),
+            sketch(0.5_f32),
+            sketch(1.0),
+            sketch(0.0),
+            sketch(-0.0),
+            sketch(f64::NAN),
+            sketch('a'),
+            sketch("b"),
+            sketch(""),
+            sketch(true),
+            sketch(false),
+            sketch(serde_bytes::Bytes::new(b"b")),
+            sketch(None::<u8>),
+            sketch(Some(1_u8)),
+            sketch(Some(None::<u8>)),
+            sketch(()),
+            sketch([1_u8; 2]),
+            sketch([1_u8; 3]),
+            sketch([(); 2]),
+            sketch([[1_u8, 2], [3, 4]]),
+            sketch([[1_u8, 3], [2, 4]]),
+            sketch(Fields { a: Some(1), b: None }),
+            sketch(Fields { a: None, b: Some(1) }),
+            sketch(Fields { a: None, b: None }),
+            sketch(Fields { a: Some(1), b: Some(2) }),
+            sketch(Fields { a: Some(2), b: Some(1) }),
+            sketch(Two(1, 2)),
+            sketch(Any::Unit),
+            sketch(Any::Other),
+            sketch(Any::New(1)),
+            sketch(Any::New(2)),
+            sketch(Any::NewOther(1)),
+            sketch(Any::Two(1, 2)),
+            sketch(Any::Fields { a: 1 }),
+            sketch(Any::Fields { a: 2 }),
+            sketch(Any::FieldsOther { a: 1 }),
+            sketch(BTreeMap::from([(1, 2), (3, 4)])),
+            sketch(BTreeMap::from([(1, 4), (3, 2)])),
+        ];
+        assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
+    }
+
+    #[test]
+    fn order_and_wrapping_do_not_show() {
+        let ids: HashSet<u32> = (0..100).collect();
+        let again: HashSet<u32> = (0..100).rev().collect();
+        assert_eq!(sketch(&ids), sketch(&again));
+        let map: HashMap<u32, &str> = (0..100).map(|i| (i, "x")).collect();
+        assert_eq!(sketch(&map), sketch(map.clone().into_iter().collect::<BTreeMap<_, _>>()));
+        assert_eq!(sketch(f64::NAN), sketch(-f64::NAN));
+        assert_eq!(sketch(New(Box::new(1))), sketch(1));
+        assert_eq!(sketch(Unit), sketch(()));
+        assert_eq!(sketch('a'), sketch("a"));
+        assert_eq!(sketch(Two(1, 2)), sketch([1_u8, 2]));
+        assert_eq!(sketch(uuid::Uuid::nil()), sketch(serde_bytes::Bytes::new(&[0; 16])), "as positional codecs see it");
+    }
+
+    #[test]
+    fn misreads_say_what_to_make_of_them() {
+        let miss = Misread::Refused(Miss::TrailingBytes).to_string();
+        assert_eq!(miss, "what was written cannot be read: bytes are left behind the value");
+        assert_eq!(Misread::Different.to_string(), "what was written is read as another value");
+        assert_eq!(Misread::Incomparable("x".into()).to_string(), "what was written cannot be compared: x");
+    }
+
+    #[test]
+    fn a_value_that_fails_only_when_it_is_compared_is_incomparable() {
+        use std::sync::Arc;
+
+        use crate::generation::GenerationDigest;
+        use crate::key::KeyWriter;
+        use crate::record::{
+            Codec, CodecError, Compression, CustomCodec, DecodeInto, Fingerprint, Writing, erased_serde, write,
+        };
+
+        /// Writes nothing, and reads a unit.
+        #[derive(Debug)]
+        struct Nothing;
+        impl CustomCodec for Nothing {
+            fn name(&self) -> &str {
+                "nothing"
+            }
+            fn encode(&self, _: &dyn erased_serde::Serialize, _: &mut Vec<u8>) -> Result<(), CodecError> {
+                Ok(())
+            }
+            fn decode(&self, _: &[u8], into: &mut DecodeInto<'_>) -> Result<(), CodecError> {
+                let mut deserializer = serde_json::Deserializer::from_str("null");
+                Ok(into(&mut <dyn erased_serde::Deserializer<'_>>::erase(&mut deserializer))?)
+            }
+        }
+        #[derive(serde::Deserialize)]
+        struct Fails;
+        impl Serialize for Fails {
+            fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+                Err(ser::Error::custom("no"))
+            }
+        }
+        let (codec, key) = (Codec::Custom(Arc::new(Nothing)), KeyWriter::key_of("n", &1).unwrap());
+        let writing = Writing {
+            codec: &codec,
+            compression: Compression::None,
+            version: 0,
+            fingerprint: Fingerprint(0),
+            digest: GenerationDigest(0),
+            key: key.as_ref(),
+            max_value: 100,
+        };
+        let record = write(&Fails, &writing).unwrap();
+        assert_eq!(reads_back(&Fails, &record, &writing.expect()), Err(Misread::Incomparable("no".into())));
+    }
+}

@@ -227,3 +227,86 @@ impl ser::SerializeMap for &mut Scale {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Serialize;
+
+    use super::*;
+
+    #[derive(Serialize)]
+    struct New<T>(T);
+
+    #[derive(Serialize)]
+    struct Two(u8, u16);
+
+    #[derive(Serialize)]
+    struct Fields {
+        a: u32,
+        b: Vec<u64>,
+    }
+
+    #[derive(Serialize)]
+    enum Any {
+        Unit,
+        New(u64),
+        Two(u8, u16),
+        Fields { a: u32 },
+    }
+
+    /// What the parts of a value come to, without the floor of its own size.
+    fn counted<V: Serialize + ?Sized>(value: &V) -> usize {
+        let mut scale = Scale { bytes: 0 };
+        value.serialize(&mut scale).map_or(0, |()| scale.bytes)
+    }
+
+    #[test]
+    fn each_kind_has_its_weight() {
+        let numbers = (1_u8, 1_u16, 1_u32, 1_u64, 1_u128, 1_i8, 1_i16, 1_i32, 1_i64, 1_i128, 1_f32, 1_f64, 'c', true);
+        assert_eq!(counted(&numbers), 2 * (1 + 2 + 4 + 8 + 16) + 4 + 8 + 4 + 1);
+        assert_eq!(counted("abc"), 24 + 3);
+        assert_eq!(counted(serde_bytes::Bytes::new(b"abc")), 24 + 3);
+        assert_eq!(counted(&[1_u16, 2][..]), 24 + 4);
+        assert_eq!(counted(&(1_u16, "x")), 2 + 25);
+        assert_eq!(counted(&BTreeMap::from([(1_u8, 2_u32), (3, 4)])), 48 + 10);
+        assert_eq!(counted(&None::<u8>), 8);
+        assert_eq!(counted(&Some(1_u64)), 8);
+        assert_eq!(counted(&()), 0);
+        assert_eq!(counted(&New(7_u32)), 4);
+        assert_eq!(counted(&Two(1, 2)), 3);
+        assert_eq!(counted(&Fields { a: 1, b: vec![1] }), 4 + 24 + 8);
+        let any = [Any::Unit, Any::New(1), Any::Two(1, 2), Any::Fields { a: 1 }];
+        assert_eq!(any.each_ref().map(counted), [1, 9, 4, 5]);
+        assert_eq!(counted(&std::marker::PhantomData::<u8>), 0);
+        assert_eq!(counted(&format_args!("{}-{}", "ab", 1)), 24 + 4, "shown, not stored");
+        assert_eq!(counted(&uuid::Uuid::nil()), 24 + 16, "its bytes, not its text");
+    }
+
+    #[test]
+    fn nothing_weighs_less_than_itself() {
+        assert_eq!(weigh(&[None::<[u64; 4]>; 0]), 0);
+        assert_eq!(weigh(&None::<[u64; 4]>), size_of::<Option<[u64; 4]>>());
+        assert_eq!(weigh(&vec![1_u8; 1000]), 1024);
+    }
+
+    #[test]
+    fn a_serialize_that_fails_is_counted_as_far_as_it_came() {
+        struct Fails;
+        impl Serialize for Fails {
+            fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+                Err(ser::Error::custom("no"))
+            }
+        }
+        assert_eq!(weigh(&("x".repeat(1000), Fails, "y".repeat(1000))), 1024);
+    }
+
+    #[test]
+    fn a_thousand_structs_weigh_about_what_they_take() {
+        let all: Vec<_> = (0..1000).map(|i| (i as u64, format!("name {i:04}"), vec![1_u32; 10])).collect();
+        let real = 24 + all.iter().map(|(_, name, list)| 56 + name.capacity() + 4 * list.capacity()).sum::<usize>();
+        let weight = weigh(&all);
+        assert!(weight.abs_diff(real) * 20 < real, "{weight} for {real}");
+    }
+}

@@ -5,7 +5,6 @@ pub fn images(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
     key.arg(&owner);
     key.arg(&page);
     let terms = {
-        #[allow(unused_imports)]
         use ::cache::__private::{
             OutcomeOfOther as _, OutcomeOfResult as _, SharingOfClone as _,
             SharingOfOther as _,
@@ -29,7 +28,6 @@ pub fn images(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
 }
 /// What the cache keeps of [`images`](fn@images) under these arguments: to look at, set or invalidate.
 #[allow(
-    dead_code,
     clippy::missing_errors_doc,
     clippy::must_use_candidate,
     clippy::too_many_arguments,
@@ -53,7 +51,6 @@ pub fn images_entry(
 }
 /// Runs [`images`](fn@images) anew, whatever the cache keeps, and keeps the result.
 #[allow(
-    dead_code,
     clippy::missing_errors_doc,
     clippy::must_use_candidate,
     clippy::too_many_arguments,
@@ -66,7 +63,6 @@ pub fn images_refresh(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
     key.arg(&owner);
     key.arg(&page);
     let terms = {
-        #[allow(unused_imports)]
         use ::cache::__private::{
             OutcomeOfOther as _, OutcomeOfResult as _, SharingOfClone as _,
             SharingOfOther as _,
@@ -90,7 +86,6 @@ pub fn images_refresh(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
 }
 /// Runs [`images`](fn@images) without the cache.
 #[allow(
-    dead_code,
     clippy::missing_const_for_fn,
     clippy::missing_errors_doc,
     clippy::missing_panics_doc,
@@ -100,7 +95,7 @@ pub fn images_uncached(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
     list(owner, page)
 }
 #[doc(hidden)]
-#[allow(dead_code)]
+#[inline]
 fn __cached_site_images() -> &'static ::cache::__private::Site {
     static SITE: ::cache::__private::Site = ::cache::__private::Site::new(::cache::__private::SiteSpec {
         function: ::core::concat!(::core::module_path!(), "::images"),

@@ -6,7 +6,6 @@ impl Shop {
             let mut key = site.key();
             key.arg(&sku);
             let terms = {
-                #[allow(unused_imports)]
                 use ::cache::__private::{
                     OutcomeOfOther as _, OutcomeOfResult as _, SharingOfClone as _,
                     SharingOfOther as _,
@@ -33,7 +32,6 @@ impl Shop {
     }
     /// What the cache keeps of [`price`](fn@Self::price) under these arguments: to look at, set or invalidate.
     #[allow(
-        dead_code,
         clippy::missing_errors_doc,
         clippy::must_use_candidate,
         clippy::too_many_arguments,
@@ -50,7 +48,6 @@ impl Shop {
     }
     /// Runs [`price`](fn@Self::price) anew, whatever the cache keeps, and keeps the result.
     #[allow(
-        dead_code,
         clippy::missing_errors_doc,
         clippy::must_use_candidate,
         clippy::too_many_arguments,
@@ -64,7 +61,6 @@ impl Shop {
             let mut key = site.key();
             key.arg(&sku);
             let terms = {
-                #[allow(unused_imports)]
                 use ::cache::__private::{
                     OutcomeOfOther as _, OutcomeOfResult as _, SharingOfClone as _,
                     SharingOfOther as _,
@@ -91,7 +87,6 @@ impl Shop {
     }
     /// Runs [`price`](fn@Self::price) without the cache.
     #[allow(
-        dead_code,
         clippy::missing_const_for_fn,
         clippy::missing_errors_doc,
         clippy::missing_panics_doc,
@@ -103,7 +98,7 @@ impl Shop {
         self.prices.find(sku).await
     }
     #[doc(hidden)]
-    #[allow(dead_code)]
+    #[inline]
     fn __cached_site_price() -> (
         &'static ::cache::__private::Site,
         &'static ::cache::Region,

@@ -17,7 +17,6 @@ impl Shop {
             key.arg(&self.shop);
             key.arg(&id);
             let terms = {
-                #[allow(unused_imports)]
                 use ::cache::__private::{OutcomeOfOther as _, OutcomeOfResult as _};
                 let returns = ::cache::__private::Returns::<
                     Result<Price, Error<'_>>,
