@@ -84,7 +84,9 @@ where
             }
             Step::Pause(pause) => {
                 let paused = wait::pause(&call.state.clock, pause);
-                plan.paused(call.paused(paused))
+                let step = plan.paused(call.paused(paused));
+                call.observe_patience(step);
+                step
             }
             Step::HandBack => plan.settled(hand_back(call, far)),
             Step::Land(Land::Found) => {

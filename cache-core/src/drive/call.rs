@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::wait::NoTimer;
 use crate::backend::{Object, Token};
@@ -16,7 +17,7 @@ use crate::generation::GenerationDigest;
 use crate::key::{FarKey, KeyRef};
 use crate::observe::Count;
 use crate::outcome::{Outcome, Sharing};
-use crate::plan::{Answer, Brief, Demand, Followed, Joined, Joining, Load, Looked, Serving, Tiers};
+use crate::plan::{Answer, Brief, Demand, Followed, Joined, Joining, Load, Looked, Serving, Step, Tiers};
 use crate::policy::Policy;
 use crate::state::{NamespaceState, RegionState};
 use crate::terms::{Ask, Terms};
@@ -32,6 +33,8 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     pub(super) version: u16,
     pub(super) tiers: Tiers,
     pub(super) demand: Demand,
+    /// How long before the call began a proof may lie: the policy's `max_staleness`, or nothing for a strict call.
+    pub(super) may_be_stale: Duration,
     /// When the call began.
     pub(super) started: Tick,
     pub(super) visit: Visit,
@@ -47,17 +50,30 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     pub(super) proved: Tick,
     pub(super) far_key: Option<FarKey>,
     pub(super) fence: Option<Fence>,
+    /// Whether the node answered without a fence: then nothing may be stored there.
+    pub(super) unfenced: bool,
     /// The digest of the generations that the load began under.
     pub(super) digest: GenerationDigest,
     /// What the verdict was given with.
     pub(super) settled: Option<Settled>,
     pub(super) lead: Option<Lead>,
+    /// Whether the function runs for the flight that is led.
+    loads: bool,
     flight: Option<Arc<Flight>>,
     landing: Option<Landing>,
     /// Why the call finds nothing to serve.
     pub(super) reason: &'static str,
     /// How long the loaded value is kept.
-    pub(super) ttl: Option<std::time::Duration>,
+    pub(super) ttl: Option<Duration>,
+}
+
+impl<R, O: Outcome<R>, S, W> Drop for Call<R, O, S, W> {
+    /// A load that never landed: its caller panicked, or was dropped.
+    fn drop(&mut self) {
+        if self.loads && self.lead.is_some() {
+            self.state.observe(&self.namespace, Count::LoadAbandoned, None);
+        }
+    }
 }
 
 /// A value that the caller will get, and that others may hold too.
@@ -122,10 +138,8 @@ where
         };
         let visit = state.board.visit(key);
         let mut call = Call {
-            policy: Policy {
-                max_staleness: if demand == Demand::Policy { policy.max_staleness } else { Default::default() },
-                ..policy
-            },
+            may_be_stale: if demand == Demand::Policy { policy.max_staleness } else { Duration::ZERO },
+            policy,
             version,
             tiers,
             demand,
@@ -139,6 +153,8 @@ where
             proved: Tick::ZERO,
             far_key: None,
             fence: None,
+            unfenced: false,
+            loads: false,
             digest: GenerationDigest::default(),
             settled: None,
             lead: None,
@@ -161,7 +177,7 @@ where
             demand: self.demand,
             tiers: self.tiers,
             near_stale: self.near_stale,
-            max_staleness: self.policy.max_staleness,
+            max_staleness: self.may_be_stale,
             patience: self.policy.patience,
         }
     }
@@ -207,7 +223,7 @@ where
         let Some(near) = &self.state.near else { return false };
         let (now, mut found) = (self.state.clock.now(), None);
         near.visit(self.visit.key(), &mut |object| {
-            let proved = self.proof_ends(object.proved()) > self.started;
+            let proved = self.is_proved(object.proved());
             let fresh = object.judge(now) == Freshness::Fresh;
             if fresh && proved && object.is_current() && object.value().is::<O::Value>() {
                 found = Some(object.clone());
@@ -272,6 +288,7 @@ where
             return None;
         }
         self.observe(Count::Load);
+        self.loads = true;
         let lead = self.lead.as_mut()?;
         // If the load is dropped or panics, whoever comes next loads under its claim.
         self.digest = self.fence.map_or(self.digest, |fence| fence.digest);
@@ -319,7 +336,12 @@ where
         self.state.observe(&self.namespace, what, None);
     }
 
-    /// When a proof from `proved` stops being good: never where the near tier is the only one.
+    /// Whether a proof from `proved` is good for this call.
+    fn is_proved(&self, proved: Tick) -> bool {
+        self.tiers == Tiers::Near || proved.after(self.may_be_stale) > self.started
+    }
+
+    /// When a proof from `proved` stops being good for near hits: never where the near tier is the only one.
     pub(super) fn proof_ends(&self, proved: Tick) -> Tick {
         if self.tiers == Tiers::Near { Tick::NEVER } else { proved.after(self.policy.max_staleness) }
     }
@@ -340,6 +362,13 @@ where
                 self.no_timer();
                 Tick::NEVER
             }
+        }
+    }
+
+    /// After a pause: any step but another look far means that the wait was long enough.
+    pub(super) fn observe_patience(&self, next: Step) {
+        if !matches!(next, Step::Read(_)) {
+            self.observe(Count::PatienceSpent);
         }
     }
 
@@ -391,7 +420,7 @@ where
                 Freshness::Dead => None,
             };
             // R1: stale is a matter of age; a stale value must be proved like a fresh one.
-            let proved = self.proof_ends(object.proved()) > self.started;
+            let proved = self.is_proved(object.proved());
             reason = match () {
                 () if !object.is_current() => "invalidated",
                 () if !(object.value() as &dyn Any).is::<O::Value>() => "other_type",

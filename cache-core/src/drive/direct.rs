@@ -122,11 +122,16 @@ pub(crate) fn set_blocking<V: Clone + Send + Sync + 'static, W: Wire<V>>(
     let Some(far) = call.far() else { return Ok(call.set_near(own)) };
     let Some(far) = far.blocking.clone() else { return Err(missing_face()) };
     call.prepare();
-    let seen = match call.to_read_only(Recall::Never) {
+    let seen = match call.to_read(Recall::Never) {
         Some(read) => one(far.read(&read)),
         None => Err(unasked()),
     };
-    if let Some(outcome) = unfenced(call.seen(seen)) {
+    let reading = call.seen(seen);
+    if let Some(outcome) = call.unfenced(reading) {
+        if let Some(claim) = call.to_hand_back_accident() {
+            let returned = one(far.hand_back(&[claim], call.scopes()));
+            call.handed_back(returned);
+        }
         return Ok(outcome);
     }
     #[allow(clippy::manual_map, reason = "it reads like its twin")]
@@ -151,11 +156,16 @@ pub(crate) async fn set_async<V: Clone + Send + Sync + 'static, W: Wire<V>>(
     let Some(far) = call.far() else { return Ok(call.set_near(own)) };
     let Some(far) = far.tasks.clone() else { return Err(missing_face()) };
     call.prepare();
-    let seen = match call.to_read_only(Recall::Never) {
+    let seen = match call.to_read(Recall::Never) {
         Some(read) => one(far.read(&read).await),
         None => Err(unasked()),
     };
-    if let Some(outcome) = unfenced(call.seen(seen)) {
+    let reading = call.seen(seen);
+    if let Some(outcome) = call.unfenced(reading) {
+        if let Some(claim) = call.to_hand_back_accident() {
+            let returned = one(far.hand_back(&[claim], call.scopes()).await);
+            call.handed_back(returned);
+        }
         return Ok(outcome);
     }
     let filled = match call.to_fill(&own) {
@@ -170,20 +180,23 @@ pub(crate) async fn set_async<V: Clone + Send + Sync + 'static, W: Wire<V>>(
     Ok(call.set_far(verdict, own))
 }
 
-/// Why nothing can be stored after this reading, if so.
-fn unfenced(reading: Reading) -> Option<SetOutcome> {
-    match reading {
-        Reading::Failed => Some(SetOutcome::NotStored(NotStored::Unknown)),
-        Reading::Seen { found: Found::HigherVersion, .. } => Some(SetOutcome::NotStored(NotStored::Refused)),
-        Reading::Seen { fenced: false, .. } => Some(SetOutcome::NotStored(NotStored::Unfenced)),
-        Reading::Seen { .. } => None,
-    }
-}
-
 impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Bare<V, W> {
     /// The far tier, if this call has to do with it.
     fn far(&self) -> Option<&Far> {
         if self.tiers == Tiers::Near { None } else { self.state.far.as_ref() }
+    }
+
+    /// Why nothing can be stored after this reading, if so.
+    fn unfenced(&self, reading: Reading) -> Option<SetOutcome> {
+        match reading {
+            Reading::Failed => Some(SetOutcome::NotStored(NotStored::Unknown)),
+            Reading::Seen { found: Found::HigherVersion, .. } => Some(SetOutcome::NotStored(NotStored::Refused)),
+            Reading::Seen { fenced: false, .. } => {
+                self.observe(Count::NotFenced);
+                Some(SetOutcome::NotStored(NotStored::Unfenced))
+            }
+            Reading::Seen { .. } => None,
+        }
     }
 
     fn get_near(&mut self) -> Option<V> {

@@ -46,12 +46,8 @@ where
 
     /// The read that is to be sent; `None` if the key has no far form.
     pub(super) fn to_read(&self, recall: Recall) -> Option<Read<'_>> {
-        let lease = match self.demand {
-            // It loads under the fence of whatever is there, and takes no claim from anybody.
-            Demand::Anew => Lease::None,
-            Demand::Policy | Demand::Fresh => Lease::Claim(self.policy.lease),
-        };
-        self.to_read_only(recall).map(|read| Read { lease, ..read })
+        // Whoever loads anew claims too: where there is nothing, only the mark of a claim gives a fence.
+        self.to_read_only(recall).map(|read| Read { lease: Lease::Claim(self.policy.lease), ..read })
     }
 
     /// The same, claiming nothing.
@@ -80,7 +76,7 @@ where
             Err(error) => {
                 self.far_failed(&error);
                 self.reason = "far_error";
-                self.fence = None;
+                (self.fence, self.unfenced) = (None, false);
                 return Reading::Failed;
             }
         };
@@ -101,6 +97,7 @@ where
             Found::Dead | Found::Doubtful => Kept::Dead,
             Found::Fresh | Found::Stale(_) | Found::HigherVersion => Kept::Stale,
         };
+        self.unfenced = seen.token.is_none();
         self.fence = seen.token.map(|token| Fence { token, kept, digest, won: seen.claim == Claim::Won });
         if found == Found::HigherVersion && seen.claim != Claim::Won {
             self.fence = None;
@@ -198,7 +195,7 @@ where
     /// A usable value was read: how fresh it is. A fresh one is also put near.
     fn judge(&mut self, value: O::Value, seen: &Seen, digest: GenerationDigest) -> Found {
         // R1, for the key and its scopes: remembered generations may be too old a proof.
-        if seen.proved < self.started.before(self.policy.max_staleness) {
+        if seen.proved < self.started.before(self.may_be_stale) {
             return Found::Doubtful;
         }
         self.proved = seen.proved;

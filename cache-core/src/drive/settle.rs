@@ -37,6 +37,9 @@ where
                 let loaded = match self.terms.keep.keeps(&value) {
                     Some(ttl) => {
                         self.ttl = self.jittered(ttl.or(self.policy.ttl));
+                        if self.unfenced {
+                            self.observe(Count::NotFenced);
+                        }
                         Loaded::Keep
                     }
                     None => {

@@ -7,7 +7,7 @@ use super::exchange::{missing_face, one, unasked};
 use super::settle::Own;
 use super::wait;
 use crate::backend::AsyncBytesBackend;
-use crate::board::LedBy;
+use crate::board::{self, LedBy};
 use crate::outcome::{Outcome, Sharing};
 use crate::plan::{Answer, Land, Load, Plan, Step, Verdict};
 use crate::wire::Wire;
@@ -28,7 +28,11 @@ where
         Err(shared) => shared,
     };
     let result = match call.before_load(shared) {
-        Some(flight) => wait::loading(&flight, load(arguments)).await,
+        Some(flight) => {
+            // Whatever runs before the future's first poll is part of the load too.
+            let load = board::loading(&flight, || load(arguments));
+            wait::loading(&flight, load).await
+        }
         None => load(arguments).await,
     };
     let (loaded, own) = call.loaded(result);
@@ -85,7 +89,9 @@ where
             }
             Step::Pause(pause) => {
                 let paused = wait::pause_async(&call.state.clock, pause).await;
-                plan.paused(call.paused(paused))
+                let step = plan.paused(call.paused(paused));
+                call.observe_patience(step);
+                step
             }
             Step::HandBack => plan.settled(hand_back(call, far).await),
             Step::Land(Land::Found) => {

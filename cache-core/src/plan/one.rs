@@ -369,6 +369,8 @@ impl Plan {
             // Before it is served: a claim on a stale value ends by itself only with the value.
             (Claim::Elsewhere, _) if overdue && takes => self.take(kept),
             (Claim::Elsewhere, Found::Stale(serving)) if self.may_serve(serving) => Step::Done(Answer::FarStale),
+            // Where the node gives no fence, nobody can store what they wait for.
+            (Claim::Elsewhere, _) if !fenced => Step::Join(Joining::Normally),
             (Claim::Elsewhere, _) => self.wait(),
             (Claim::Nobody, Found::Dead | Found::Doubtful) if takes => self.take(kept),
             (Claim::Won | Claim::Nobody, _) => Step::Join(Joining::Normally),
@@ -426,7 +428,8 @@ impl Plan {
     pub fn paused(&mut self, now: Tick) -> Step {
         let since = *self.waiting_since.get_or_insert(now);
         self.waited = now.since(since);
-        if self.waited < self.brief.patience {
+        // Never is the answer of a driver that cannot wait: there is no patience to be spent.
+        if self.waited < self.brief.patience && now < Tick::NEVER {
             return Step::Read(Recall::Allowed);
         }
         (self.waiting_since, self.waited) = (None, Duration::ZERO);

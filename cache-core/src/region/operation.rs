@@ -108,8 +108,12 @@ impl Target {
     fn settled(&self, answers: Vec<crate::backend::Invalidated>) -> Result<Reached> {
         let state = self.state();
         let done = all_done(answers, &state.name);
-        if let (Err(error), Target::Key(bound)) = (&done, self) {
-            state.observe(&bound.namespace, Count::Pending, Some(format_args!("{error}")));
+        let namespace = match self {
+            Target::Key(bound) => Some(&bound.namespace),
+            Target::Scope(scope) => scope.namespace.as_ref(),
+        };
+        if let (Err(error), Some(namespace)) = (&done, namespace) {
+            state.observe(namespace, Count::Pending, Some(format_args!("{error}")));
         }
         done.map(|()| Reached::Everyone)
     }

@@ -1,0 +1,323 @@
+//! What the tests share: processes on one simulated network, the two faces of a call, and a watchdog.
+
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use cache_core::backend::{AsyncBytesBackend, BytesBackend};
+use cache_core::clock::{Clock, ManualClock};
+use cache_core::config::{BackendUrl, Settings};
+use cache_core::error::Result;
+use cache_core::outcome::{Outcome, Sharing};
+use cache_core::region::{Get, Invalidate, Reached, Region, Set, SetOutcome};
+use cache_core::registry::{OpenContext, Opened, Registry};
+use cache_core::rt::{self, KeyWriter, Serde, Site, SiteSpec, Terms, Wire};
+use cache_core::state::Strictness;
+use cache_core::testkit::meta::ServerSettings;
+use cache_core::testkit::{Faults, MapBackend, SimFar, SimNodes};
+
+pub const SECOND: Duration = Duration::from_secs(1);
+/// The `ttl` of every region, unless a test says otherwise.
+pub const TTL: Duration = Duration::from_secs(60);
+
+/// Which tiers a region has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tiers {
+    Near,
+    Far,
+    Both,
+}
+
+pub const ALL: [Tiers; 3] = [Tiers::Near, Tiers::Far, Tiers::Both];
+pub const SHARED: [Tiers; 2] = [Tiers::Far, Tiers::Both];
+
+/// Nodes that several processes share, and their clock.
+pub struct Network {
+    pub clock: ManualClock,
+    pub nodes: SimNodes,
+}
+
+/// What differs from process to process.
+pub struct Setup {
+    pub tiers: Tiers,
+    pub capacity: u64,
+    pub clock: Clock,
+    pub strictness: Strictness,
+    pub settings: fn(Settings) -> Settings,
+    pub faults: Faults,
+    /// What stands before the simulated client, if anything.
+    pub tasks: Option<Wrap>,
+}
+
+/// Puts something before a client.
+pub type Wrap = Box<dyn FnOnce(SimFar) -> Arc<dyn AsyncBytesBackend>>;
+
+/// One simulated process: a registry with the region `r`.
+pub struct Process {
+    pub tiers: Tiers,
+    pub clock: ManualClock,
+    pub registry: Registry,
+    pub far: SimFar,
+    pub region: Arc<Region>,
+}
+
+impl Network {
+    pub fn new() -> Self {
+        Self::of(1, ServerSettings::default())
+    }
+
+    pub fn of(nodes: usize, settings: ServerSettings) -> Self {
+        Self::seeded(1, nodes, settings)
+    }
+
+    pub fn seeded(seed: u64, nodes: usize, settings: ServerSettings) -> Self {
+        let clock = ManualClock::new();
+        Network { nodes: SimNodes::new(seed, clock.clone(), nodes, settings), clock }
+    }
+
+    /// What a process is by default: lenient, with ample capacity and no faults.
+    pub fn setup(&self, tiers: Tiers) -> Setup {
+        Setup {
+            tiers,
+            capacity: u64::MAX,
+            clock: Clock::Manual(self.clock.clone()),
+            strictness: Strictness::Lenient,
+            settings: |settings| settings,
+            faults: Faults::none(),
+            tasks: None,
+        }
+    }
+
+    pub fn process(&self, tiers: Tiers) -> Process {
+        self.process_of(self.setup(tiers))
+    }
+
+    pub fn process_with(&self, tiers: Tiers, settings: fn(Settings) -> Settings) -> Process {
+        self.process_of(Setup { settings, ..self.setup(tiers) })
+    }
+
+    pub fn process_of(&self, setup: Setup) -> Process {
+        let Setup { tiers, capacity, clock, strictness, settings, faults, tasks } = setup;
+        let registry = Registry::builder().clock(clock).strictness(strictness).build();
+        let far = self.nodes.client(faults);
+        let near = Arc::new(MapBackend::new(capacity));
+        let open_near = move |_: &BackendUrl, _: &OpenContext| -> Result<Opened> { Ok(Opened::Near(near.clone())) };
+        let blocking: Option<Arc<dyn BytesBackend>> = tasks.is_none().then(|| Arc::new(far.clone()) as _);
+        let tasks = match tasks {
+            Some(wrap) => wrap(far.clone()),
+            None => Arc::new(far.clone()),
+        };
+        let open_far = move |_: &BackendUrl, _: &OpenContext| -> Result<Opened> {
+            Ok(Opened::Far { blocking: blocking.clone(), tasks: Some(tasks.clone()) })
+        };
+        registry.register_scheme("map", open_near).unwrap();
+        registry.register_scheme("sim", open_far).unwrap();
+        registry.configure("r", settings(tiers.settings())).unwrap();
+        let region = Arc::new(registry.region("r"));
+        Process { tiers, clock: self.clock.clone(), registry, far, region }
+    }
+}
+
+impl Tiers {
+    pub fn settings(self) -> Settings {
+        let settings = Settings::new().ttl(TTL).jitter(0.0);
+        match self {
+            Tiers::Near => settings.near("map://"),
+            Tiers::Far => settings.far("sim://"),
+            Tiers::Both => settings.near("map://").far("sim://"),
+        }
+    }
+}
+
+impl Process {
+    /// Every count that is not zero, by name.
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        let total = self.region.stats().expect("configured").total;
+        total.iter().filter(|(_, _, count)| *count > 0).map(|(name, _, count)| (name, count)).collect()
+    }
+
+    pub fn count(&self, name: &str) -> u64 {
+        self.counts().get(name).copied().unwrap_or(0)
+    }
+
+    /// The counts are these, and no others.
+    #[track_caller]
+    pub fn expect(&self, counts: &[(&'static str, u64)]) {
+        let expected: BTreeMap<_, _> = counts.iter().copied().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(self.counts(), expected, "counts of a region with tiers {:?}", self.tiers);
+    }
+
+    /// The misses by reason are these, and no others.
+    #[track_caller]
+    pub fn expect_reasons(&self, reasons: &[(&'static str, u64)]) {
+        let found = self.region.stats().expect("configured").total.misses_by_reason;
+        assert_eq!(found, reasons.iter().copied().collect(), "reasons, tiers {:?}", self.tiers);
+    }
+}
+
+/// How a call waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Face {
+    Blocking,
+    /// On a tokio runtime of one thread.
+    OneThread,
+    /// In a task of a tokio runtime with two workers.
+    ManyThreads,
+}
+
+impl Face {
+    pub fn call<R, O, S, W>(
+        self,
+        site: &'static Site,
+        region: &Region,
+        arguments: impl FnOnce(&mut KeyWriter),
+        terms: Terms<R, O, S, W>,
+        load: impl FnOnce() -> R,
+    ) -> R
+    where
+        O: Outcome<R>,
+        O::Value: Clone + Send + Sync + 'static,
+        S: Sharing<O::Failure>,
+        W: Wire<O::Value>,
+    {
+        let mut key = site.key();
+        arguments(&mut key);
+        match self {
+            Face::Blocking => rt::call(site, region, &mut key, terms, (), |()| load()),
+            _ => self.block_on(rt::call_async(site, region, &mut key, terms, (), |()| async move { load() })),
+        }
+    }
+
+    pub fn get<V, W: Wire<V>>(self, get: Get<V, W>) -> Result<Option<V>>
+    where
+        V: Clone + Send + Sync + 'static,
+    {
+        if self == Face::Blocking { get.wait() } else { self.block_on(get) }
+    }
+
+    pub fn set<V, W: Wire<V>>(self, set: Set<V, W>) -> Result<SetOutcome>
+    where
+        V: Clone + Send + Sync + 'static,
+    {
+        if self == Face::Blocking { set.wait() } else { self.block_on(set) }
+    }
+
+    pub fn invalidate(self, invalidate: Invalidate) -> Result<Reached> {
+        if self == Face::Blocking { invalidate.wait() } else { self.block_on(invalidate) }
+    }
+
+    fn block_on<F: Future>(self, future: F) -> F::Output {
+        match self {
+            Face::ManyThreads => many_threads(2).block_on(future),
+            _ => one_thread().block_on(future),
+        }
+    }
+}
+
+pub fn one_thread() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+pub fn many_threads(threads: usize) -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_time().build().unwrap()
+}
+
+/// A function as the attribute describes it.
+pub fn function(name: &'static str, namespace: &'static str) -> SiteSpec {
+    SiteSpec { function: name, namespace, arguments: &["n"], version: 0, ttl: None }
+}
+
+pub fn site(spec: SiteSpec) -> &'static Site {
+    Box::leak(Box::new(Site::new(spec)))
+}
+
+/// The terms that the attribute would write for a function that returns `$result`.
+#[macro_export]
+macro_rules! terms {
+    ($result:ty) => {
+        terms!($result, cache_core::rt::Serde)
+    };
+    ($result:ty, $wire:expr) => {{
+        #[allow(unused_imports)]
+        use cache_core::rt::{OutcomeOfOther, OutcomeOfResult, Returns, SharingOfClone, SharingOfOther, Terms};
+        let returns = Returns::<$result>::new();
+        Terms::new(returns, (&returns).outcome(), (&returns).sharing(), $wire)
+    }};
+}
+
+/// The terms of a function whose result is a value.
+pub fn whole<V>() -> Terms<V, rt::Whole, rt::Alone, Serde> {
+    Terms::new(rt::Returns::new(), rt::Whole, rt::Alone, Serde)
+}
+
+/// Runs `test` in a thread and fails if it does not end in time: nothing may hang.
+#[track_caller]
+pub fn in_time<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, ended) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let result = test();
+        let _ = done.send(());
+        result
+    });
+    match ended.recv_timeout(Duration::from_secs(60)) {
+        Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        },
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
+    }
+}
+
+/// Waits, by yielding, until `condition` holds. [`in_time`] bounds it.
+pub fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        thread::yield_now();
+    }
+}
+
+/// The warnings that `run` logs in this thread, each with its message.
+pub fn warnings<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
+    let log = Log::default();
+    let result = tracing::subscriber::with_default(log.clone(), run);
+    let warnings = std::mem::take(&mut *log.0.lock().unwrap());
+    (result, warnings)
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Message(String);
+        impl tracing::field::Visit for Message {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                if field.name() == "message" {
+                    self.0 = format!("{value:?}");
+                }
+            }
+        }
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        self.0.lock().unwrap().push(message.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
