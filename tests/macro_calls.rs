@@ -134,7 +134,7 @@ mod recorder {
             }
         }
 
-        fn tell(site: &'static Site, region: &Region, key: &Key, terms: Vec<String>) {
+        fn tell(site: &'static Site, region: &Region, key: &KeyWriter, terms: Vec<String>) {
             let (spec, key) = (site.0.clone(), key.0.clone());
             let site = std::ptr::from_ref(site).addr();
             CALLS.with_borrow_mut(|calls| calls.push(Told { site, spec, region: region.0, key, terms }));
