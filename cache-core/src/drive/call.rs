@@ -207,6 +207,8 @@ where
                 let inherited = lead.inherited().filter(|_| self.fence.is_none_or(|fence| !fence.won));
                 if inherited.is_some() {
                     self.fence = inherited;
+                    // Nothing was read far, but the value will be stored there.
+                    self.find_far_key();
                 }
                 self.flight = Some(lead.flight().clone());
                 self.lead = Some(lead);

@@ -33,6 +33,11 @@ where
     /// now on.
     pub(super) fn prepare(&mut self) {
         (self.mark, self.born_in) = (self.visit.mark(), self.namespace.generation.current());
+        self.find_far_key();
+    }
+
+    /// Whatever is asked or stored far is named by this.
+    pub(super) fn find_far_key(&mut self) {
         if self.far_key.is_none() {
             match self.state.far_key(self.key()) {
                 Ok(key) => self.far_key = Some(key),
