@@ -101,7 +101,7 @@ fn eight_threads_that_walk_all_keys_load_each_once_in_memory() {
 
 #[test]
 fn eight_threads_that_walk_all_keys_load_each_once_far() {
-    walk(Tiers::Far, 20_000);
+    walk(Tiers::Far, 5_000);
 }
 
 #[test]
