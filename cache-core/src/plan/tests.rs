@@ -178,7 +178,7 @@ mod read {
     #[test]
     fn pauses_grow_with_the_wait_and_end_with_the_patience() {
         let mut plan = reading(brief());
-        let mut pause = |plan: &mut Plan| {
+        let pause = |plan: &mut Plan| {
             assert_eq!(plan.read(seen(Found::Nothing, Claim::Elsewhere)), Step::Look);
             plan.looked(Looked::Clear)
         };
