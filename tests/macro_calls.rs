@@ -74,14 +74,18 @@ mod recorder {
                 Site(spec)
             }
 
-            pub(crate) fn key(&self) -> Key {
-                Key(Vec::new())
+            pub(crate) fn begin(&self, key: &mut KeyWriter) {
+                key.0.clear();
             }
         }
 
-        pub(crate) struct Key(Vec<String>);
+        pub(crate) struct KeyWriter(Vec<String>);
 
-        impl Key {
+        impl KeyWriter {
+            pub(crate) const fn blank() -> Self {
+                KeyWriter(Vec::new())
+            }
+
             pub(crate) fn arg<A: Debug + ?Sized>(&mut self, argument: &A) {
                 self.0.push(format!("{argument:?}"));
             }
@@ -130,7 +134,7 @@ mod recorder {
             }
         }
 
-        fn tell(site: &'static Site, region: &Region, key: &Key, terms: Vec<String>) {
+        fn tell(site: &'static Site, region: &Region, key: &KeyWriter, terms: Vec<String>) {
             let (spec, key) = (site.0.clone(), key.0.clone());
             let site = std::ptr::from_ref(site).addr();
             CALLS.with_borrow_mut(|calls| calls.push(Told { site, spec, region: region.0, key, terms }));
@@ -139,7 +143,7 @@ mod recorder {
         pub(crate) fn call<R, A>(
             site: &'static Site,
             region: &Region,
-            key: &mut Key,
+            key: &mut KeyWriter,
             terms: Terms<R>,
             arguments: A,
             load: impl FnOnce(A) -> R,
@@ -151,7 +155,7 @@ mod recorder {
         pub(crate) fn call_async<R, A, L, F>(
             site: &'static Site,
             region: &Region,
-            key: &mut Key,
+            key: &mut KeyWriter,
             terms: Terms<R>,
             arguments: A,
             load: L,
@@ -164,7 +168,7 @@ mod recorder {
             load(arguments)
         }
 
-        pub(crate) fn entry<R, W>(site: &'static Site, region: &Region, key: &mut Key, _: W) -> Entry<R, W> {
+        pub(crate) fn entry<R, W>(site: &'static Site, region: &Region, key: &mut KeyWriter, _: W) -> Entry<R, W> {
             tell(site, region, key, vec![last(std::any::type_name::<W>())]);
             Entry(std::marker::PhantomData)
         }

@@ -263,16 +263,20 @@ mod tests {
     }
 
     #[test]
-    fn the_coarse_clock_is_rounded_up() {
+    fn the_coarse_clock_is_rounded_up_by_no_more_than_two_of_its_periods() {
+        // A kernel's period is 1 to 10 ms. How often the clock is ahead depends on how late its interrupts come, but a
+        // clock that is rounded down never is, whatever the machine does.
         let clock = Clock::System;
-        const READS: usize = 100_000;
-        let mut early = 0;
-        for _ in 0..READS {
+        let mut ahead = 0;
+        for _ in 0..100_000 {
             let before = clock.now();
-            early += usize::from(clock.now_or_just_after() < before);
+            let coarse = clock.now_or_just_after();
+            ahead += usize::from(coarse > clock.now());
+            assert!(coarse.since(before) <= Duration::from_millis(20) + clock.now().since(before));
         }
-        // A machine whose timer interrupts are held back may show a few; a clock that is rounded down shows nearly all.
-        assert!(early < READS / 100, "{early} of {READS} reads lay before now");
+        if cfg!(target_os = "linux") {
+            assert!(ahead > 0, "never ahead");
+        }
     }
 
     #[test]

@@ -52,9 +52,9 @@ impl Site {
     }
 
     /// Starts a key: the namespace, and the number of arguments.
-    #[inline]
-    pub fn key(&self) -> KeyWriter {
-        KeyWriter::new(self.spec.namespace, self.spec.arguments.len())
+    #[inline(always)]
+    pub fn begin(&self, key: &mut KeyWriter) {
+        key.begin(self.spec.namespace, self.spec.arguments.len());
     }
 
     pub(crate) fn spec(&self) -> &SiteSpec {

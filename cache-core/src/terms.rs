@@ -12,8 +12,11 @@ pub struct Terms<R, O: Outcome<R>, S, W> {
     pub(crate) sharing: S,
     pub(crate) ask: Ask,
     pub(crate) keep: Conditions<O::Value>,
-    types: PhantomData<fn() -> (R, O, W)>,
+    types: PhantomData<Types<R, O, W>>,
 }
+
+/// Named by the terms, and never held.
+type Types<R, O, W> = fn() -> (R, O, W);
 
 /// What the arguments decide, before the look-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

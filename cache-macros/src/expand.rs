@@ -195,13 +195,19 @@ fn entry(model: &Model, companions: &Companions) -> TokenStream {
 
 /// One statement for each part, so that each is complained about where it stands.
 fn key_parts(model: &Model, apart: &[Apart]) -> TokenStream {
+    let krate = &model.krate;
     let apart = apart.iter().map(|Apart { pat, name }| quote!(#[allow(unused_variables)] let #pat = &#name;));
     let parts = model.key.iter().map(|part| {
         let at_part = Span::mixed_site().located_at(part.span());
         let part = referenced(part, at_part);
         quote_spanned!(at_part=> key.arg(#part);)
     });
-    quote_spanned!(Span::mixed_site()=> #(#apart)* let mut key = site.key(); #(#parts)*)
+    quote_spanned! {Span::mixed_site()=>
+        #(#apart)*
+        let mut key = #krate::__private::KeyWriter::blank();
+        site.begin(&mut key);
+        #(#parts)*
+    }
 }
 
 /// An expression that gives the region, complained about where it stands.

@@ -210,7 +210,8 @@ mod tests {
         for i in 0..100 {
             let scope = Arc::default();
             let deadlines = Deadlines::starting(later, None, &Policy::never_expiring());
-            let stamp = Stamp { deadlines, ..number(0).stamp().clone() };
+            let (token, generations) = (None, GenerationDigest::default());
+            let stamp = Stamp { deadlines, proved: later, proved_until: Tick::NEVER, token, generations };
             let fresh: Arc<Object> = Arc::new(Object::new(i, stamp, scope, 0, 8));
             backend.put(key(1000 + i).as_ref(), fresh, later);
         }

@@ -3,7 +3,8 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::backend::Token;
 use crate::clock::Tick;
@@ -88,37 +89,46 @@ pub struct Stamp {
 }
 
 /// A value in the near tier, with its stamp. `Arc<Object<V>>` coerces to `Arc<Object>`.
+///
+/// It is kept small, and what a hit reads stands first: a hit on an object that is not in the processor's cache costs
+/// what its lines of memory do.
+#[repr(C)]
 pub struct Object<V: ?Sized = dyn Any + Send + Sync> {
-    /// The earlier of "fresh until" and "proved until": the one comparison of a hit.
+    /// The earlier of "fresh until" and "proved until": the one comparison of a hit. Zero once it was invalidated softly.
     serve_until: AtomicU64,
-    proved: AtomicU64,
-    /// Whether it was invalidated softly.
-    soft: AtomicBool,
     scope: Arc<LocalGeneration>,
     born_in: u64,
-    stamp: Stamp,
+    proved: AtomicU64,
+    fresh: Tick,
+    /// The stale windows after `fresh`, in milliseconds: up to 49 days.
+    revalidate_ms: u32,
+    error_ms: u32,
     weight: u64,
+    token: Option<Token>,
+    generations: GenerationDigest,
     value: V,
 }
 
 impl<V> Object<V> {
     /// A value made while `scope` was at generation `born_in`. `weight` is the value's own size in bytes.
     pub fn new(value: V, stamp: Stamp, scope: Arc<LocalGeneration>, born_in: u64, weight: u64) -> Self {
-        let serve_until = stamp.deadlines.fresh.min(stamp.proved_until);
+        let Stamp { deadlines, proved, proved_until, token, generations } = stamp;
         Object {
-            serve_until: AtomicU64::new(serve_until.as_nanos()),
-            proved: AtomicU64::new(stamp.proved.as_nanos()),
-            soft: AtomicBool::new(false),
+            // Never zero but by `soften`: nothing is fresh at the clock's very start.
+            serve_until: AtomicU64::new(deadlines.fresh.min(proved_until).as_nanos().max(1)),
             scope,
             born_in,
-            stamp,
+            proved: AtomicU64::new(proved.as_nanos()),
+            fresh: deadlines.fresh,
+            revalidate_ms: millis(deadlines.revalidate.since(deadlines.fresh)),
+            error_ms: millis(deadlines.error.since(deadlines.fresh)),
             weight,
+            token,
+            generations,
             value,
         }
     }
-}
 
-impl<V> Object<V> {
     /// The value, of an object that nobody else holds.
     pub fn into_value(self) -> V {
         self.value
@@ -140,7 +150,7 @@ impl<V: ?Sized> Object<V> {
 
     /// Whether the entry is of no use any more, to anyone.
     pub fn is_dead(&self, now: Tick) -> bool {
-        now >= self.stamp.deadlines.dead() || !self.is_current()
+        now >= self.deadlines().dead() || !self.is_current()
     }
 
     /// The value.
@@ -149,22 +159,32 @@ impl<V: ?Sized> Object<V> {
         &self.value
     }
 
-    /// The stamp as it was when the entry was made; see [`proved`](Object::proved) for the proof as it is now.
-    pub fn stamp(&self) -> &Stamp {
-        &self.stamp
+    /// Until when it may be served, by age. Stale windows are kept in whole milliseconds.
+    pub fn deadlines(&self) -> Deadlines {
+        let window = |millis: u32| self.fresh.after(Duration::from_millis(millis.into()));
+        Deadlines { fresh: self.fresh, revalidate: window(self.revalidate_ms), error: window(self.error_ms) }
+    }
+
+    /// The fence of the far record that this is a copy of.
+    pub fn token(&self) -> Option<Token> {
+        self.token
+    }
+
+    /// The far generations of that record's scopes.
+    pub fn generations(&self) -> GenerationDigest {
+        self.generations
     }
 
     /// What may be done with the value at `now`, by its age and by soft invalidation.
     pub fn judge(&self, now: Tick) -> Freshness {
-        match self.stamp.deadlines.judge(now) {
-            Freshness::Fresh if self.soft.load(Ordering::Relaxed) => Freshness::Stale,
+        match self.deadlines().judge(now) {
+            Freshness::Fresh if self.is_soft() => Freshness::Stale,
             freshness => freshness,
         }
     }
 
     /// The value is stale from now on: it is served only while somebody reloads it.
     pub fn soften(&self) {
-        self.soft.store(true, Ordering::Relaxed);
         self.serve_until.store(0, Ordering::Relaxed);
     }
 
@@ -175,24 +195,98 @@ impl<V: ?Sized> Object<V> {
 
     /// The value was shown current again by a request sent at `proved`, which is good until `until`.
     ///
-    /// An older proof than the present one changes nothing.
+    /// An older proof than the present one changes nothing, and nothing makes a softly invalidated value fresh.
     pub fn renew(&self, proved: Tick, until: Tick) {
-        let newer = self.proved.fetch_max(proved.as_nanos(), Ordering::Relaxed) < proved.as_nanos();
-        if newer && !self.soft.load(Ordering::Relaxed) {
-            let serve_until = self.stamp.deadlines.fresh.min(until);
-            self.serve_until.fetch_max(serve_until.as_nanos(), Ordering::Relaxed);
+        if self.proved.fetch_max(proved.as_nanos(), Ordering::Relaxed) >= proved.as_nanos() {
+            return;
         }
+        let serve_until = self.fresh.min(until).as_nanos();
+        let renewed = |present: u64| (present != 0 && present < serve_until).then_some(serve_until);
+        let _ = self.serve_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, renewed);
     }
 
     /// The value's own size in bytes, without key and overhead; 0 if nobody weighed it.
     pub fn weight(&self) -> u64 {
         self.weight
     }
+
+    fn is_soft(&self) -> bool {
+        self.serve_until.load(Ordering::Relaxed) == 0
+    }
+}
+
+fn millis(window: Duration) -> u32 {
+    u32::try_from(window.as_millis()).unwrap_or(u32::MAX)
 }
 
 impl<V: ?Sized> fmt::Debug for Object<V> {
     /// Everything but the value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Object").field("stamp", &self.stamp).field("weight", &self.weight).finish_non_exhaustive()
+        let mut out = f.debug_struct("Object");
+        out.field("deadlines", &self.deadlines()).field("proved", &self.proved()).field("weight", &self.weight);
+        out.finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(seconds: u32) -> Tick {
+        Tick::ZERO.after(seconds * SECOND)
+    }
+
+    /// Fresh until 10 s, then stale until 12 s, then of use on errors until 20 s; proved at 1 s, which is good until 3 s.
+    fn object(scope: &Arc<LocalGeneration>) -> Object<u64> {
+        let deadlines = Deadlines { fresh: at(10), revalidate: at(12), error: at(20) };
+        let generations = GenerationDigest(7);
+        let stamp = Stamp { deadlines, proved: at(1), proved_until: at(3), token: Some(Token(9)), generations };
+        Object::new(42, stamp, scope.clone(), scope.current(), 8)
+    }
+
+    #[test]
+    fn it_serves_while_it_is_fresh_and_proved_and_its_scope_lasts() {
+        let scope = Arc::new(LocalGeneration::new());
+        let object = object(&scope);
+        assert!(object.serves(at(3).before(Duration::from_nanos(1))));
+        assert!(!object.serves(at(3)), "the proof is over");
+        object.renew(at(5), at(7));
+        assert!(object.serves(at(6)) && !object.serves(at(7)));
+        object.renew(at(4), at(9));
+        assert!(!object.serves(at(7)), "an older proof changes nothing");
+        object.renew(at(8), at(30));
+        assert!(object.serves(at(9)) && !object.serves(at(10)), "no proof outlasts the ttl");
+        scope.bump();
+        assert!(!object.serves(at(2)) && !object.is_current() && object.is_dead(at(2)));
+    }
+
+    #[test]
+    fn it_keeps_what_it_was_given() {
+        let scope = Arc::new(LocalGeneration::new());
+        let object = object(&scope);
+        assert_eq!(object.deadlines(), Deadlines { fresh: at(10), revalidate: at(12), error: at(20) });
+        assert_eq!((object.proved(), object.token(), object.generations().0), (at(1), Some(Token(9)), 7));
+        assert_eq!((object.weight(), *object.value()), (8, 42));
+        assert!(!object.is_dead(at(20).before(Duration::from_nanos(1))) && object.is_dead(at(20)));
+        assert_eq!(object.into_value(), 42);
+    }
+
+    #[test]
+    fn a_soft_invalidation_makes_it_stale_for_good() {
+        let object = object(&Arc::new(LocalGeneration::new()));
+        assert_eq!(object.judge(at(2)), Freshness::Fresh);
+        object.soften();
+        assert!(!object.serves(at(2)));
+        assert_eq!(object.judge(at(2)), Freshness::Stale);
+        object.renew(at(5), at(7));
+        assert!(!object.serves(at(6)), "a proof does not make it fresh");
+        assert_eq!(object.judge(at(13)), Freshness::StaleIfError);
+    }
+
+    #[test]
+    fn it_is_small() {
+        assert!(size_of::<Object<()>>() <= 80, "{}", size_of::<Object<()>>());
     }
 }

@@ -11,7 +11,7 @@
 //! an invalidation stays near after it. The order of `land` is what makes one load of many calls: whoever takes the
 //! lead after it finds the value near.
 //!
-//! The board knows no backend, no clock and no executor; waiting is the [driver's](crate::drive).
+//! The board knows no backend, no clock and no executor; waiting is the driver's (`drive`).
 
 mod flight;
 mod loading;

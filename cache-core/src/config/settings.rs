@@ -422,7 +422,7 @@ mod tests {
 
     #[test]
     fn every_setting_can_be_set_by_its_name() {
-        for (key, value) in KNOWN.into_iter().zip([
+        let values: [&str; KNOWN.len()] = [
             "1h",
             "memory://",
             "memcached://a",
@@ -436,7 +436,8 @@ mod tests {
             "readable",
             "none",
             "1MiB",
-        ]) {
+        ];
+        for (key, value) in KNOWN.into_iter().zip(values) {
             let set = Settings::new().set(key, value).unwrap_or_else(|error| panic!("{key}: {error}"));
             assert_ne!(set, Settings::new(), "{key} changes something");
         }

@@ -242,6 +242,10 @@ where
     }
 
     /// The flight that is to be waited for, if waiting for it can end; and the mark that others see meanwhile.
+    #[allow(
+        clippy::wrong_self_convention,
+        reason = "`to_..` is what a step sends or waits for, here and in `exchange`"
+    )]
     pub(super) fn to_follow(&mut self, face: LedBy) -> Option<(Arc<Flight>, WaitsFor)> {
         let flight = self.flight.clone()?;
         match board::relation(&flight, face) {

@@ -134,6 +134,7 @@ pub(crate) fn set_blocking<V: Clone + Send + Sync + 'static, W: Wire<V>>(
         }
         return Ok(outcome);
     }
+    #[allow(clippy::manual_map, reason = "it reads like its twin")]
     let filled = match call.to_fill(&own) {
         Some(fill) => Some(one(far.fill(&[fill.as_fill()], call.scopes()))),
         None => None,

@@ -97,7 +97,7 @@ impl ser::Error for KeyError {
 }
 
 /// What fits on the stack: short keys are written without touching the heap.
-const INLINE: usize = 144;
+const INLINE: usize = 152;
 /// The widest fixed-size store (a tag and a `u128`), for which there must be room even if it keeps fewer bytes.
 const STORE: usize = 17;
 
@@ -115,21 +115,34 @@ pub struct KeyWriter {
 }
 
 impl KeyWriter {
-    /// Starts a key of `arity` arguments in `namespace`.
-    #[inline]
+    /// A key of `arity` arguments in `namespace`, to be written.
     pub fn new(namespace: &str, arity: usize) -> Self {
-        let mut key =
-            KeyWriter { len: 0, inline: [0; INLINE], heap: Vec::new(), arguments_at: 0, arity, hash: 0, error: None };
-        key.extend(&(namespace.len() as u32).to_le_bytes());
-        if namespace.len() > u32::MAX as usize {
-            key.fail(KeyError::new("a namespace of 4 GiB or more"));
-        }
-        key.extend(namespace.as_bytes());
-        key.arguments_at = key.written();
-        if arity != 1 {
-            key.push(tag::LIST);
-        }
+        let mut key = Self::blank();
+        key.begin(namespace, arity);
         key
+    }
+
+    /// Room for a key, to be [begun](KeyWriter::begin) where it stands: moving what is begun would cost more than writing
+    /// it.
+    #[inline(always)]
+    pub const fn blank() -> Self {
+        let inline = [0; INLINE];
+        KeyWriter { len: 0, inline, heap: Vec::new(), arguments_at: 0, arity: 1, hash: 0, error: None }
+    }
+
+    /// Starts a key of `arity` arguments in `namespace`. It must be blank.
+    #[inline(always)]
+    pub fn begin(&mut self, namespace: &str, arity: usize) {
+        self.arity = arity;
+        self.store((namespace.len() as u32).to_le_bytes(), 4);
+        if namespace.len() > u32::MAX as usize {
+            self.fail(KeyError::new("a namespace of 4 GiB or more"));
+        }
+        self.extend(namespace.as_bytes());
+        self.arguments_at = self.written();
+        if arity != 1 {
+            self.push(tag::LIST);
+        }
     }
 
     /// Writes the next argument.
@@ -143,7 +156,7 @@ impl KeyWriter {
     /// # Errors
     ///
     /// The first error that an argument's `Serialize` returned.
-    #[inline]
+    #[inline(always)]
     pub fn finish(&mut self) -> Result<KeyRef<'_>, &KeyError> {
         if self.arity != 1 {
             self.push(tag::END);
@@ -219,15 +232,16 @@ impl KeyWriter {
         self.extend(&[byte]);
     }
 
-    #[inline]
+    #[inline(always)]
     fn extend(&mut self, bytes: &[u8]) {
         let end = self.len + bytes.len();
+        // Once the key has spilled, `len` leaves no room.
         match self.inline.get_mut(self.len..end) {
-            Some(room) if self.heap.is_empty() => {
-                room.copy_from_slice(bytes);
+            Some(room) => {
+                copy(room, bytes);
                 self.len = end;
             }
-            _ => self.spill(bytes),
+            None => self.spill(bytes),
         }
     }
 
@@ -242,19 +256,36 @@ impl KeyWriter {
         self.heap.extend_from_slice(bytes);
     }
 
-    /// A tag that counts the significant bytes of `value`, and those. One store of fixed size, no branch on the value.
-    #[inline]
+    /// A tag that counts the significant bytes of `value`, and those.
+    #[inline(always)]
     fn integer(&mut self, tag: u8, value: u64) {
         let significant = 8 - value.leading_zeros() as usize / 8;
-        let mut word = [0; 9];
-        word[0] = tag + significant as u8;
-        word[1..].copy_from_slice(&value.to_le_bytes());
-        match self.inline.get_mut(self.len..self.len + word.len()) {
-            Some(room) => {
-                room.copy_from_slice(&word);
+        let word = value << 8 | u64::from(tag + significant as u8);
+        let [highest, ..] = value.to_be_bytes();
+        match self.inline.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut::<9>) {
+            Some([room @ .., last]) => {
+                (*room, *last) = (word.to_le_bytes(), highest);
                 self.len += 1 + significant;
             }
-            None => self.spill(&word[..1 + significant]),
+            None => {
+                let [first, word @ ..] = (u128::from(value) << 8 | u128::from(tag + significant as u8)).to_le_bytes();
+                self.spill(&[first]);
+                self.spill(&word[..significant]);
+            }
+        }
+    }
+
+    /// The first `len` bytes of `word`. All of it is stored at once, with no branch on the length, and what is stored
+    /// beyond is written over: `word` comes from a register, for bytes that are put together in memory would have to be
+    /// waited for.
+    #[inline(always)]
+    fn store<const N: usize>(&mut self, word: [u8; N], len: usize) {
+        match self.inline.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
+            Some(room) => {
+                *room = word;
+                self.len += len;
+            }
+            None => self.spill(&word[..len]),
         }
     }
 
@@ -267,12 +298,10 @@ impl KeyWriter {
         self.extend(&word[..1 + significant]);
     }
 
-    #[inline]
+    #[inline(always)]
     fn tagged_text(&mut self, tag: u8, text: &str) -> Result<(), KeyError> {
-        let length = text_length(text.len())?;
-        let mut head = [tag; 5];
-        head[1..].copy_from_slice(&length);
-        self.extend(&head);
+        let length = u32::from_le_bytes(text_length(text.len())?);
+        self.store((u64::from(length) << 8 | u64::from(tag)).to_le_bytes(), 5);
         self.extend(text.as_bytes());
         Ok(())
     }
@@ -298,6 +327,30 @@ fn text_length(len: usize) -> Result<[u8; 4], KeyError> {
     match u32::try_from(len) {
         Ok(len) => Ok(len.to_le_bytes()),
         Err(_) => Err(KeyError::new("a string of 4 GiB or more")),
+    }
+}
+
+/// Copies `from` to `to`, which is as long. Names and texts are short: up to 32 bytes go as two pieces of fixed size that
+/// may overlap, which is a few instructions where a call of `memcpy` would be dozens.
+#[inline]
+fn copy(to: &mut [u8], from: &[u8]) {
+    fn overlapping<const N: usize>(to: &mut [u8], from: &[u8]) -> Option<()> {
+        let (first, last) = (*from.first_chunk::<N>()?, *from.last_chunk::<N>()?);
+        *to.first_chunk_mut()? = first;
+        *to.last_chunk_mut()? = last;
+        Some(())
+    }
+    let copied = match from.len() {
+        0 => Some(()),
+        1 => overlapping::<1>(to, from),
+        2..4 => overlapping::<2>(to, from),
+        4..8 => overlapping::<4>(to, from),
+        8..16 => overlapping::<8>(to, from),
+        16..=32 => overlapping::<16>(to, from),
+        _ => None,
+    };
+    if copied.is_none() {
+        to.copy_from_slice(from);
     }
 }
 
@@ -436,7 +489,7 @@ impl<'a> Serializer for &'a mut KeyWriter {
         self.serialize_str(value.encode_utf8(&mut [0; 4]))
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_str(self, value: &str) -> Result<(), KeyError> {
         self.tagged_text(tag::STRING, value)
     }

@@ -658,8 +658,8 @@ fn a_key_of_128_bytes_stays_on_the_stack() {
         (key.finish().unwrap().bytes().len(), key.spilled())
     };
     assert_eq!(written("", &|key| key.arg(&"x".repeat(119))), (128, false));
-    assert_eq!(written("", &|key| key.arg(&"x".repeat(135))), (144, false));
-    assert_eq!(written("", &|key| key.arg(&"x".repeat(136))), (145, true));
+    assert_eq!(written("", &|key| key.arg(&"x".repeat(143))), (152, false));
+    assert_eq!(written("", &|key| key.arg(&"x".repeat(144))), (153, true));
     assert_eq!(written("", &|key| key.arg(&Fields(()))), (4 + 18 * 7 + 2, false));
     assert_eq!(written("n", &|key| key.arg(&uuid::Uuid::nil())), (5 + 5 + 36, false));
     assert_eq!(written("", &|key| key.arg(&vec![u128::MAX; 7])), (4 + 7 * 17 + 2, false));

@@ -2,7 +2,7 @@
 //!
 //! A [`Plan`] asks for one [`Step`] at a time and is told what came of it. It never reads a clock, a socket or an
 //! executor: instants come with the answers. So each row below is a test without a thread, and the two
-//! [drivers](crate::drive) that perform the steps cannot differ in what they decide.
+//! drivers (`drive`) that perform the steps cannot differ in what they decide.
 //!
 //! | asked | answer -> next |
 //! |---|---|

@@ -1,7 +1,8 @@
 /// The images of an owner.
 pub fn images(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
     let site = __cached_site_images();
-    let mut key = site.key();
+    let mut key = ::cache::__private::KeyWriter::blank();
+    site.begin(&mut key);
     key.arg(&owner);
     key.arg(&page);
     let terms = {
@@ -39,7 +40,8 @@ pub fn images_entry(
     page: u32,
 ) -> ::cache::Entry<Result<Vec<Image>, AwsError>> {
     let site = __cached_site_images();
-    let mut key = site.key();
+    let mut key = ::cache::__private::KeyWriter::blank();
+    site.begin(&mut key);
     key.arg(&owner);
     key.arg(&page);
     ::cache::__private::entry(
@@ -59,7 +61,8 @@ pub fn images_entry(
 )]
 pub fn images_refresh(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
     let site = __cached_site_images();
-    let mut key = site.key();
+    let mut key = ::cache::__private::KeyWriter::blank();
+    site.begin(&mut key);
     key.arg(&owner);
     key.arg(&page);
     let terms = {

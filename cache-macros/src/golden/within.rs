@@ -13,7 +13,8 @@ impl Shop {
             };
             #[allow(unused_variables)]
             let Sku(id) = &__arg0;
-            let mut key = site.key();
+            let mut key = ::cache::__private::KeyWriter::blank();
+            site.begin(&mut key);
             key.arg(&self.shop);
             key.arg(&id);
             let terms = {

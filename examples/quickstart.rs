@@ -1,0 +1,131 @@
+//! A slow function, cached in memory: what a call costs, who loads, and what an invalidation does.
+//!
+//! `cargo run --release --example quickstart`
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use std::{fmt, io, thread};
+
+use cache::{Region, Settings, cached};
+use serde::{Deserialize, Serialize};
+
+static LONG_TERM: Region = Region::named("long_term");
+
+/// The crates that a workspace is built from, and which needs which.
+///
+/// Slow: cargo resolves the whole workspace and writes it as JSON. The attribute is all that caching takes.
+#[cached(LONG_TERM, "crate_graph")]
+fn crate_graph(workspace: &str, with_dev: bool) -> Result<Arc<CrateGraph>, Failure> {
+    LOADS.fetch_add(1, Ordering::Relaxed);
+    let metadata = cargo_metadata(workspace, &["--offline"]).or_else(|_| cargo_metadata(workspace, &[]))?;
+    let Metadata { resolve: mut graph } = serde_json::from_slice(&metadata)?;
+    for node in &mut graph.nodes {
+        node.deps.retain(|edge| with_dev || edge.dep_kinds.iter().any(|of| of.kind.as_deref() != Some("dev")));
+    }
+    Ok(Arc::new(graph))
+}
+
+fn main() -> Result<(), Failure> {
+    // In a service this is done once, at its start. The rest of the program does not know where its results are kept.
+    let settings = Settings::new().ttl(Duration::from_secs(600)).near("memory://?capacity=64MiB");
+    cache::registry().configure("long_term", settings)?;
+    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+    println!("{:<57} {:>12} {:>18}", "", "took", "the function ran");
+    let graph = show("the first call runs the function", || crate_graph(workspace, true))?;
+    show("the second finds what the first returned", || crate_graph(workspace, true))?;
+
+    show("1,000 threads ask at once for what is not there yet", || storm(workspace))?;
+
+    crate_graph_entry(workspace, true).invalidate().wait()?; // typed: a wrong argument does not compile
+    show("the first call after `crate_graph_entry(..).invalidate()`", || crate_graph(workspace, true))?;
+
+    LONG_TERM.invalidate("crate_graph", (workspace, true)).wait()?; // by name: from anywhere
+    show("the first call after `invalidate(\"crate_graph\", ..)`", || crate_graph(workspace, true))?;
+    show("and the one after that", || crate_graph(workspace, true))?;
+
+    let (crates, edges) = (graph.nodes.len(), graph.nodes.iter().map(|node| node.deps.len()).sum::<usize>());
+    println!("\nThis workspace is built from {crates} crates with {edges} dependencies among them.\n");
+    println!("{}", LONG_TERM.stats().unwrap_or_default());
+    Ok(())
+}
+
+/// A thousand callers of one key that nobody has asked for: one runs the function, the others wait for its result.
+fn storm(workspace: &str) -> Result<(), Failure> {
+    thread::scope(|scope| {
+        let call = || crate_graph(workspace, false).map(|_| ());
+        let caller = |_| thread::Builder::new().stack_size(512 * 1024).spawn_scoped(scope, call);
+        let callers = (0..1000).map(caller).collect::<io::Result<Vec<_>>>()?;
+        callers.into_iter().try_for_each(|caller| caller.join().map_err(|_| Failure("a caller panicked".into()))?)
+    })
+}
+
+/// What cargo knows of a workspace, as JSON.
+fn cargo_metadata(workspace: &str, options: &[&str]) -> Result<Vec<u8>, Failure> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let command = ["metadata", "--format-version", "1", "--locked"];
+    let output = Command::new(cargo).args(command).args(options).current_dir(workspace).output()?;
+    match output.status.success() {
+        true => Ok(output.stdout),
+        false => Err(Failure(String::from_utf8_lossy(&output.stderr).into())),
+    }
+}
+
+/// Calls, and prints how long that took and how often the function ran meanwhile.
+fn show<T>(what: &str, call: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    let (loads, start) = (LOADS.load(Ordering::Relaxed), Instant::now());
+    let result = call()?;
+    let (took, loads) = (start.elapsed(), LOADS.load(Ordering::Relaxed) - loads);
+    let times = if loads == 1 { "time" } else { "times" };
+    println!("{what:<57} {:>12} {loads:>12} {times}", format!("{took:.1?}"));
+    Ok(result)
+}
+
+static LOADS: AtomicUsize = AtomicUsize::new(0);
+
+/// What `cargo metadata` says, as far as it is used here.
+#[derive(Deserialize)]
+struct Metadata {
+    resolve: CrateGraph,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct CrateGraph {
+    nodes: Vec<Crate>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Crate {
+    id: String,
+    features: Vec<String>,
+    deps: Vec<Edge>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Edge {
+    pkg: String,
+    dep_kinds: Vec<EdgeKind>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct EdgeKind {
+    kind: Option<String>,
+}
+
+/// Why there is no graph. It can be cloned, so all who wait for a load that fails get its error.
+#[derive(Clone)]
+struct Failure(Arc<str>);
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure(error.to_string().into())
+    }
+}
