@@ -201,12 +201,17 @@ where
             _ => self.visit.join(led_by, now),
         };
         match joined {
-            board::Joined::Leads(lead) => {
+            board::Joined::Leads(mut lead) => {
                 (self.mark, self.born_in) = (self.visit.mark(), self.namespace.generation.current());
                 // A claim of one's own is newer than what was left.
                 let inherited = lead.inherited().filter(|_| self.fence.is_none_or(|fence| !fence.won));
                 if inherited.is_some() {
                     self.fence = inherited;
+                    // Nothing was read far, but the value will be stored there.
+                    self.find_far_key();
+                    // Until the load begins too: there may be a wait before it.
+                    let ends = self.started.after(self.policy.lease);
+                    lead.leave(Some(Left { fence: inherited, rests_until: Tick::ZERO, ends }));
                 }
                 self.flight = Some(lead.flight().clone());
                 self.lead = Some(lead);

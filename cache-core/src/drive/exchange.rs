@@ -33,6 +33,11 @@ where
     /// now on.
     pub(super) fn prepare(&mut self) {
         (self.mark, self.born_in) = (self.visit.mark(), self.namespace.generation.current());
+        self.find_far_key();
+    }
+
+    /// Whatever is asked or stored far is named by this.
+    pub(super) fn find_far_key(&mut self) {
         if self.far_key.is_none() {
             match self.state.far_key(self.key()) {
                 Ok(key) => self.far_key = Some(key),
@@ -76,7 +81,7 @@ where
             Err(error) => {
                 self.far_failed(&error);
                 self.reason = "far_error";
-                (self.fence, self.unfenced) = (None, false);
+                (self.fence, self.unfenced) = (self.inherited(), false);
                 return Reading::Failed;
             }
         };
@@ -98,10 +103,9 @@ where
             Found::Fresh | Found::Stale(_) | Found::HigherVersion => Kept::Stale,
         };
         self.unfenced = seen.token.is_none();
-        self.fence = seen.token.map(|token| Fence { token, kept, digest, won: seen.claim == Claim::Won });
-        if found == Found::HigherVersion && seen.claim != Claim::Won {
-            self.fence = None;
-        }
+        let fence = seen.token.map(|token| Fence { token, kept, digest, won: seen.claim == Claim::Won });
+        let fence = fence.filter(|fence| fence.won || found != Found::HigherVersion);
+        self.fence = self.inherited().or(fence);
         let overdue = match (seen.claim, seen.token) {
             (Claim::Elsewhere, Some(token)) if kept != Kept::Stub => {
                 let key = self.visit.owned_key();
@@ -266,6 +270,11 @@ where
             }
             _ => Found::Dead,
         }
+    }
+
+    /// The fence of a call that leads already: it was inherited with its claim, and no later reading replaces it.
+    fn inherited(&self) -> Option<Fence> {
+        self.lead.as_ref().and_then(|lead| lead.inherited())
     }
 
     /// R4: whether the generations after the request are those that the load began under.

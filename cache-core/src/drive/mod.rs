@@ -10,6 +10,9 @@ mod settle;
 pub(crate) mod tasks;
 mod wait;
 
+#[cfg(all(test, feature = "testkit", feature = "bincode"))]
+mod tests;
+
 pub(crate) use call::Call;
 pub(crate) use direct::{Access, get_async, get_blocking, set_async, set_blocking};
 pub use direct::{NotStored, SetOutcome};

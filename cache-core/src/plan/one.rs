@@ -31,6 +31,8 @@ pub struct Plan {
     resting: bool,
     /// Whether a node's own generations have been asked for.
     asked: bool,
+    /// Whether the call leads already, and reads only to have the stale value in hand if its load fails.
+    leads: bool,
     takes: u8,
     failures: u8,
     spent: u8,
@@ -70,6 +72,7 @@ impl Plan {
             then: Then::Read,
             resting: false,
             asked: false,
+            leads: false,
             takes: 0,
             failures: 0,
             spent: 0,
@@ -97,6 +100,10 @@ impl Plan {
 
     /// Answers [`Step::Read`] and [`Step::Take`].
     pub fn read(&mut self, reading: Reading) -> Step {
+        // The claim that was inherited stays: if it has ended meanwhile, the fill will be refused.
+        if std::mem::take(&mut self.leads) {
+            return Step::Load(Load::Shared);
+        }
         let Reading::Seen { found, claim, fenced, overdue } = reading else {
             self.claim = Hold::Nothing;
             return Step::Join(Joining::Normally);
@@ -139,6 +146,10 @@ impl Plan {
             (Joined::Leads { inherited }, _) => {
                 if let Some(kept) = inherited {
                     self.claim = Hold::Claim(kept);
+                }
+                if inherited == Some(Kept::Stale) && self.brief.near_stale.is_none() {
+                    self.leads = true;
+                    return Step::Read(Recall::Allowed);
                 }
                 let again = self.brief.tiers != Tiers::Far && self.brief.demand != Demand::Anew;
                 if again { Step::LookAgain } else { Step::Load(Load::Shared) }

@@ -197,6 +197,23 @@ mod read {
     }
 
     #[test]
+    fn a_driver_that_cannot_wait_leads_at_once() {
+        let mut plan = reading(brief());
+        assert_eq!(plan.read(seen(Found::Nothing, Claim::Elsewhere)), Step::Look);
+        assert!(matches!(plan.looked(Looked::Clear), Step::Pause(_)));
+        assert_eq!(plan.paused(Tick::NEVER), JOIN, "and does not read in a circle");
+    }
+
+    #[test]
+    fn nobody_waits_for_what_cannot_be_stored() {
+        let mut plan = reading(brief());
+        let unfenced = Reading::Seen { found: Found::Nothing, claim: Claim::Elsewhere, fenced: false, overdue: false };
+        assert_eq!(plan.read(unfenced), JOIN);
+        assert_eq!(plan.joined(LEADS), LOAD);
+        assert_eq!(plan.loaded(Load::Shared, Loaded::Keep), Step::Land(Land::Unproved));
+    }
+
+    #[test]
     fn a_second_patience_is_a_whole_one_and_the_last() {
         let mut plan = reading(brief());
         plan.read(seen(Found::Nothing, Claim::Elsewhere));
