@@ -184,7 +184,8 @@ impl Face {
         S: Sharing<O::Failure>,
         W: Wire<O::Value>,
     {
-        let mut key = site.key();
+        let mut key = KeyWriter::blank();
+        site.begin(&mut key);
         arguments(&mut key);
         match self {
             Face::Blocking => rt::call(site, region, &mut key, terms, (), |()| load()),
