@@ -1,8 +1,10 @@
 //! Which backends a registry of this build can open.
 
-use std::sync::{Arc, Once};
+use std::sync::Once;
 
-use cache_core::registry::Registry;
+use cache_core::config::BackendUrl;
+use cache_core::error::Result;
+use cache_core::registry::{OpenContext, Opened, Registry};
 
 /// The program's registry, in which every backend of this build is known.
 ///
@@ -23,19 +25,27 @@ pub fn registry() -> &'static Registry {
 /// Lets `registry` open every backend of this build: `memory://` with the feature `memory`. A scheme that it knows
 /// already stays as it is.
 pub fn open_known_schemes(registry: &Registry) {
-    #[cfg(feature = "memory")]
-    {
-        let _ = registry.register_scheme("memory", memory);
+    let known = registry.schemes();
+    for (scheme, open) in BUILT_IN.iter().filter(|(scheme, _)| !known.iter().any(|known| known == scheme)) {
+        // Refused only if another thread registered it just now: then that one stays.
+        let _ = registry.register_scheme(scheme, *open);
     }
-    #[cfg(not(feature = "memory"))]
-    let _ = (registry, Arc::<()>::default);
 }
 
+type Open = fn(&BackendUrl, &OpenContext) -> Result<Opened>;
+
+const BUILT_IN: &[(&str, Open)] = &[
+    #[cfg(feature = "memory")]
+    ("memory", open_memory),
+];
+
 #[cfg(feature = "memory")]
-fn memory(
-    url: &cache_core::config::BackendUrl,
-    _context: &cache_core::registry::OpenContext,
-) -> cache_core::error::Result<cache_core::registry::Opened> {
+fn open_memory(url: &BackendUrl, _context: &OpenContext) -> Result<Opened> {
+    use cache_core::error::{Error, Kind};
+    if !url.place().is_empty() {
+        let message = "`memory://` is nowhere in particular: what stands before `?` must be empty";
+        return Err(Error::new(Kind::Config, message).with("place", url.place()));
+    }
     let backend = cache_memory::MemoryBackend::from_parameters(url.parameters())?;
-    Ok(cache_core::registry::Opened::Near(Arc::new(backend)))
+    Ok(Opened::Near(std::sync::Arc::new(backend)))
 }

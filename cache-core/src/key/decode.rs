@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::encode::{significant_bytes, skip, tag};
+use super::writer::{significant_bytes, skip, tag};
 
 /// The arguments of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

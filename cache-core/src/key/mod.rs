@@ -9,6 +9,7 @@ mod encode;
 mod generator;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -17,8 +18,9 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use decode::{Argument, Arguments, Integer, Kind, Shape, Values};
-pub use encode::{KeyArgument, KeyError, KeyWriter};
+pub use encode::KeyArgument;
 pub use generator::{FarKey, KeyGenerator, KeyPlace, ReadableKeys, Scope, Sha1Keys, scope_key};
+pub use writer::{KeyError, KeyWriter};
 
 /// A key that somebody else keeps: what look-ups take.
 #[derive(Clone, Copy)]
@@ -42,13 +44,13 @@ impl<'a> KeyRef<'a> {
 
     /// The namespace.
     pub fn namespace(self) -> &'a str {
-        let (namespace, _) = encode::split(self.bytes);
+        let (namespace, _) = writer::split(self.bytes);
         namespace
     }
 
     /// The arguments, which can be walked and rendered as text.
     pub fn arguments(self) -> Arguments<'a> {
-        let (_, arguments) = encode::split(self.bytes);
+        let (_, arguments) = writer::split(self.bytes);
         Arguments::new(arguments)
     }
 

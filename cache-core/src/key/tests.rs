@@ -365,10 +365,10 @@ fn equality_is_of_the_bytes_and_not_of_the_hash() {
 #[test]
 fn what_is_no_value_is_not_skipped() {
     for bytes in [&[0x00][..], &[0x02, 0x00], &[0x07, 0x02, 0x00], &[0x07, 0x00, 0x00], &[0x09, 0, 0, 0, 0, 0x00]] {
-        let whole = encode::skip(bytes).is_some_and(<[u8]>::is_empty);
+        let whole = writer::skip(bytes).is_some_and(<[u8]>::is_empty);
         assert!(!whole, "{bytes:?}");
     }
-    assert_eq!(encode::skip(&[0x07, 0x01, 0x00, 0x03]), Some(&[0x03][..]));
+    assert_eq!(writer::skip(&[0x07, 0x01, 0x00, 0x03]), Some(&[0x03][..]));
 }
 
 #[test]

@@ -15,10 +15,12 @@
 //! | [`Step::Fill`], [`Step::HandBack`] | the verdict (R2) -> land |
 
 mod one;
+mod step;
 #[cfg(test)]
 mod tests;
 
-pub use one::{
-    Answer, Brief, Demand, Followed, Found, Joined, Joining, Land, Load, Loaded, Looked, Plan, Reading, Serving, Step,
-    Tiers, Verdict,
+pub use one::Plan;
+pub use step::{
+    Answer, Brief, Demand, Followed, Found, Joined, Joining, Land, Load, Loaded, Looked, Reading, Serving, Step, Tiers,
+    Verdict,
 };

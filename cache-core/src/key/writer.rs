@@ -1,0 +1,388 @@
+//! The buffer that a key is written to: on the stack while it is short, hashed once it is whole.
+//!
+//! Invariant: what is written is canonical bytes as [`encode`](super::encode) lays them down, and a key that could not be
+//! written whole gives an error and never bytes.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::OnceLock;
+
+use foldhash::quality::RandomState;
+use serde::Serialize;
+use serde::ser;
+
+use super::{Key, KeyArgument, KeyRef};
+use crate::error::{Error, Kind};
+
+pub(super) mod tag {
+    pub(in crate::key) const END: u8 = 0x00;
+    pub(in crate::key) const NONE: u8 = 0x01;
+    pub(in crate::key) const SOME: u8 = 0x02;
+    pub(in crate::key) const FALSE: u8 = 0x03;
+    pub(in crate::key) const TRUE: u8 = 0x04;
+    pub(in crate::key) const FLOAT: u8 = 0x05;
+    pub(in crate::key) const STRING: u8 = 0x06;
+    pub(in crate::key) const LIST: u8 = 0x07;
+    pub(in crate::key) const MAP: u8 = 0x08;
+    pub(in crate::key) const VARIANT: u8 = 0x09;
+    pub(in crate::key) const UNIT_VARIANT: u8 = 0x0a;
+    pub(in crate::key) const POSITIVE: u8 = 0x10;
+    pub(in crate::key) const NEGATIVE: u8 = 0x30;
+    pub(in crate::key) const WIDEST_INTEGER: u8 = 16;
+}
+
+/// An argument cannot be written as part of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyError {
+    message: Box<str>,
+}
+
+impl KeyError {
+    pub(super) fn new(message: impl fmt::Display) -> Self {
+        KeyError { message: message.to_string().into() }
+    }
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an argument cannot be part of a cache key: {}", self.message)
+    }
+}
+
+impl std::error::Error for KeyError {}
+
+impl From<KeyError> for Error {
+    fn from(error: KeyError) -> Self {
+        Error::new(Kind::Key, error.to_string())
+    }
+}
+
+impl ser::Error for KeyError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        KeyError::new(message)
+    }
+}
+
+/// What fits on the stack: short keys are written without touching the heap.
+pub(super) const INLINE: usize = 152;
+/// The widest fixed-size store (a tag and a `u128`), for which there must be room even if it keeps fewer bytes.
+const STORE: usize = 17;
+
+/// Writes one key: the namespace, then each argument in order.
+#[derive(Debug)]
+pub struct KeyWriter {
+    /// Bytes written to `inline`; `INLINE` once everything moved to `heap`.
+    len: usize,
+    inline: [u8; INLINE],
+    heap: Vec<u8>,
+    arguments_at: usize,
+    arity: usize,
+    hash: u64,
+    error: Option<KeyError>,
+}
+
+impl KeyWriter {
+    /// A key of `arity` arguments in `namespace`, to be written.
+    pub fn new(namespace: &str, arity: usize) -> Self {
+        let mut key = Self::blank();
+        key.begin(namespace, arity);
+        key
+    }
+
+    /// Room for a key, to be [begun](KeyWriter::begin) where it stands: moving what is begun would cost more than writing
+    /// it.
+    #[inline(always)]
+    pub const fn blank() -> Self {
+        let inline = [0; INLINE];
+        KeyWriter { len: 0, inline, heap: Vec::new(), arguments_at: 0, arity: 1, hash: 0, error: None }
+    }
+
+    /// Starts a key of `arity` arguments in `namespace`. It must be blank.
+    #[inline(always)]
+    pub fn begin(&mut self, namespace: &str, arity: usize) {
+        self.arity = arity;
+        self.store((namespace.len() as u32).to_le_bytes(), 4);
+        if namespace.len() > u32::MAX as usize {
+            self.fail(KeyError::new("a namespace of 4 GiB or more"));
+        }
+        self.extend(namespace.as_bytes());
+        self.arguments_at = self.written();
+        if arity != 1 {
+            self.push(tag::LIST);
+        }
+    }
+
+    /// Writes the next argument.
+    #[inline]
+    pub fn arg<A: KeyArgument + ?Sized>(&mut self, argument: &A) {
+        argument.write(self);
+    }
+
+    /// Ends the key, which can then be looked up. Calling it again gives the same key.
+    ///
+    /// # Errors
+    ///
+    /// The first error that an argument's `Serialize` returned.
+    #[inline(always)]
+    pub fn finish(&mut self) -> Result<KeyRef<'_>, &KeyError> {
+        if self.arity != 1 {
+            self.push(tag::END);
+            self.arity = 1;
+        }
+        if let Some(error) = &self.error {
+            return Err(error);
+        }
+        self.hash = hash(self.bytes());
+        Ok(KeyRef { hash: self.hash, bytes: self.bytes() })
+    }
+
+    /// The key of a call written as one value: a tuple of the arguments, or a single argument alone.
+    ///
+    /// # Errors
+    ///
+    /// What `arguments` returned from its `Serialize`.
+    pub fn key_of<A: Serialize + ?Sized>(namespace: &str, arguments: &A) -> Result<Key, KeyError> {
+        KeyWriter::call(namespace, arguments).finish().map(KeyRef::to_key).map_err(Clone::clone)
+    }
+
+    /// The same, to be [finished](KeyWriter::finish), which tells what `arguments` returned from its `Serialize`.
+    pub fn call<A: Serialize + ?Sized>(namespace: &str, arguments: &A) -> Self {
+        let mut key = KeyWriter::new(namespace, 1);
+        key.arg(arguments);
+        if key.error.is_none() {
+            key.unwrap_list_of_one();
+        }
+        key
+    }
+
+    /// `(x,)` is written as `x`: once, at the top.
+    pub(super) fn unwrap_list_of_one(&mut self) {
+        let at = self.arguments_at;
+        let arguments = &self.bytes()[at..];
+        let is_list_of_one = arguments.split_first().is_some_and(|(&first, elements)| {
+            first == tag::LIST && skip(elements).is_some_and(|rest| rest == [tag::END])
+        });
+        if is_list_of_one {
+            let bytes = self.bytes_mut();
+            let end = bytes.len() - 1;
+            bytes.copy_within(at + 1..end, at);
+            self.truncate(end - 1);
+        }
+    }
+
+    /// What `written` returned; an error is kept, so that a `Serialize` that ignores it still makes no key.
+    #[inline]
+    pub(super) fn note(&mut self, written: Result<(), KeyError>) -> Result<(), KeyError> {
+        if let Err(error) = &written {
+            self.fail(error.clone());
+        }
+        written
+    }
+
+    #[cold]
+    pub(super) fn fail(&mut self, error: KeyError) {
+        self.error.get_or_insert(error);
+    }
+
+    #[inline]
+    pub(super) fn bytes(&self) -> &[u8] {
+        if self.heap.is_empty() { &self.inline[..self.len] } else { &self.heap }
+    }
+
+    #[inline]
+    pub(super) fn written(&self) -> usize {
+        if self.heap.is_empty() { self.len } else { self.heap.len() }
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, byte: u8) {
+        self.extend(&[byte]);
+    }
+
+    #[inline(always)]
+    pub(super) fn extend(&mut self, bytes: &[u8]) {
+        let end = self.len + bytes.len();
+        // Once the key has spilled, `len` leaves no room.
+        match self.inline.get_mut(self.len..end) {
+            Some(room) => {
+                copy(room, bytes);
+                self.len = end;
+            }
+            None => self.spill(bytes),
+        }
+    }
+
+    /// Everything to the heap, and `bytes` behind it.
+    #[cold]
+    pub(super) fn spill(&mut self, bytes: &[u8]) {
+        if self.heap.is_empty() {
+            self.heap.reserve(2 * INLINE + bytes.len());
+            self.heap.extend_from_slice(&self.inline[..self.len]);
+            self.len = INLINE;
+        }
+        self.heap.extend_from_slice(bytes);
+    }
+
+    /// A tag that counts the significant bytes of `value`, and those.
+    #[inline(always)]
+    pub(super) fn integer(&mut self, tag: u8, value: u64) {
+        let significant = 8 - value.leading_zeros() as usize / 8;
+        let word = value << 8 | u64::from(tag + significant as u8);
+        let [highest, ..] = value.to_be_bytes();
+        match self.inline.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut::<9>) {
+            Some([room @ .., last]) => {
+                (*room, *last) = (word.to_le_bytes(), highest);
+                self.len += 1 + significant;
+            }
+            None => {
+                let [first, word @ ..] = (u128::from(value) << 8 | u128::from(tag + significant as u8)).to_le_bytes();
+                self.spill(&[first]);
+                self.spill(&word[..significant]);
+            }
+        }
+    }
+
+    /// The first `len` bytes of `word`. All of it is stored at once, with no branch on the length, and what is stored
+    /// beyond is written over: `word` comes from a register, for bytes that are put together in memory would have to be
+    /// waited for.
+    #[inline(always)]
+    pub(super) fn store<const N: usize>(&mut self, word: [u8; N], len: usize) {
+        match self.inline.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
+            Some(room) => {
+                *room = word;
+                self.len += len;
+            }
+            None => self.spill(&word[..len]),
+        }
+    }
+
+    #[inline]
+    pub(super) fn wide_integer(&mut self, tag: u8, value: u128) {
+        let significant = 16 - value.leading_zeros() as usize / 8;
+        let mut word = [0; STORE];
+        word[0] = tag + significant as u8;
+        word[1..].copy_from_slice(&value.to_le_bytes());
+        self.extend(&word[..1 + significant]);
+    }
+
+    #[inline(always)]
+    pub(super) fn tagged_text(&mut self, tag: u8, text: &str) -> Result<(), KeyError> {
+        let length = u32::from_le_bytes(text_length(text.len())?);
+        self.store((u64::from(length) << 8 | u64::from(tag)).to_le_bytes(), 5);
+        self.extend(text.as_bytes());
+        Ok(())
+    }
+
+    pub(super) fn truncate(&mut self, len: usize) {
+        if self.heap.is_empty() { self.len = len } else { self.heap.truncate(len) }
+    }
+
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        if self.heap.is_empty() { &mut self.inline[..self.len] } else { &mut self.heap }
+    }
+}
+
+#[cfg(test)]
+impl KeyWriter {
+    /// Whether the key needed the heap.
+    pub(super) fn spilled(&self) -> bool {
+        self.heap.capacity() > 0
+    }
+}
+
+pub(super) fn text_length(len: usize) -> Result<[u8; 4], KeyError> {
+    match u32::try_from(len) {
+        Ok(len) => Ok(len.to_le_bytes()),
+        Err(_) => Err(KeyError::new("a string of 4 GiB or more")),
+    }
+}
+
+/// Copies `from` to `to`, which is as long. Names and texts are short: up to 32 bytes go as two pieces of fixed size that
+/// may overlap, which is a few instructions where a call of `memcpy` would be dozens.
+#[inline]
+fn copy(to: &mut [u8], from: &[u8]) {
+    pub(super) fn overlapping<const N: usize>(to: &mut [u8], from: &[u8]) -> Option<()> {
+        let (first, last) = (*from.first_chunk::<N>()?, *from.last_chunk::<N>()?);
+        *to.first_chunk_mut()? = first;
+        *to.last_chunk_mut()? = last;
+        Some(())
+    }
+    let copied = match from.len() {
+        0 => Some(()),
+        1 => overlapping::<1>(to, from),
+        2..4 => overlapping::<2>(to, from),
+        4..8 => overlapping::<4>(to, from),
+        8..16 => overlapping::<8>(to, from),
+        16..=32 => overlapping::<16>(to, from),
+        _ => None,
+    };
+    if copied.is_none() {
+        to.copy_from_slice(from);
+    }
+}
+
+/// Hashes canonical bytes, seeded anew in each process: keys that an attacker chose do not collide on purpose.
+#[inline]
+fn hash(bytes: &[u8]) -> u64 {
+    static SEED: OnceLock<RandomState> = OnceLock::new();
+    let mut hasher = SEED.get_or_init(RandomState::default).build_hasher();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+/// Splits a key into its namespace and its arguments.
+pub(super) fn split(key: &[u8]) -> (&str, &[u8]) {
+    let parts =
+        key.split_first_chunk::<4>().and_then(|(len, rest)| rest.split_at_checked(u32::from_le_bytes(*len) as usize));
+    match parts {
+        Some((namespace, arguments)) => (std::str::from_utf8(namespace).unwrap_or_default(), arguments),
+        None => ("", &[]),
+    }
+}
+
+/// What follows the first value of `bytes`; `None` if that is not canonical. It does not recurse: garbage may nest
+/// deeper than any stack.
+pub(super) fn skip(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes;
+    let mut open = 0_usize;
+    let mut owed = false;
+    loop {
+        let (&first, after) = rest.split_first()?;
+        rest = match first {
+            tag::SOME | tag::VARIANT => {
+                rest = if first == tag::SOME { after } else { skip_text(after)? };
+                owed = true;
+                continue;
+            }
+            tag::END if owed => return None,
+            tag::END => {
+                open = open.checked_sub(1)?;
+                after
+            }
+            tag::LIST | tag::MAP => {
+                open += 1;
+                after
+            }
+            tag::NONE | tag::FALSE | tag::TRUE => after,
+            tag::FLOAT => after.get(8..)?,
+            tag::STRING | tag::UNIT_VARIANT => skip_text(after)?,
+            _ => after.get(significant_bytes(first)?..)?,
+        };
+        owed = false;
+        if open == 0 {
+            return Some(rest);
+        }
+    }
+}
+
+/// How many bytes follow the tag of an integer; `None` if it is the tag of something else.
+pub(super) fn significant_bytes(tag: u8) -> Option<usize> {
+    let base = if tag < tag::NEGATIVE { tag::POSITIVE } else { tag::NEGATIVE };
+    let significant = tag.checked_sub(base)?;
+    (significant <= tag::WIDEST_INTEGER).then_some(usize::from(significant))
+}
+
+fn skip_text(bytes: &[u8]) -> Option<&[u8]> {
+    let (len, rest) = bytes.split_first_chunk::<4>()?;
+    rest.get(u32::from_le_bytes(*len) as usize..)
+}
