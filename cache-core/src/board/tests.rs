@@ -260,7 +260,7 @@ mod orders {
 
     struct Scene {
         board: Arc<Board>,
-        near: shuttle::sync::Mutex<Option<usize>>,
+        near: Mutex<Option<usize>>,
         source: AtomicUsize,
         loading: AtomicUsize,
         loads: AtomicUsize,
@@ -270,7 +270,7 @@ mod orders {
         fn new() -> Arc<Self> {
             Arc::new(Scene {
                 board: Arc::new(Board::new()),
-                near: shuttle::sync::Mutex::new(None),
+                near: Mutex::new(None),
                 source: AtomicUsize::new(1),
                 loading: AtomicUsize::new(0),
                 loads: AtomicUsize::new(0),
