@@ -1,0 +1,249 @@
+//! The attribute over the shipped near backend: what is kept, who loads, and what an invalidation reaches.
+
+#![cfg(all(feature = "macros", feature = "memory", feature = "testkit"))]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use cache::clock::{Clock, ManualClock};
+use cache::testkit::{isolated, isolated_async};
+use cache::{Kind, Reached, Region, Registry, SetOutcome, Settings, cached, open_known_schemes};
+
+static REGION: Region = Region::named("cached_in_memory");
+
+/// A registry of its own for a test, by a clock that stands still.
+fn within<T>(test: impl FnOnce(&ManualClock) -> T) -> T {
+    let clock = ManualClock::new();
+    let registry = Registry::builder().clock(Clock::Manual(clock.clone())).build();
+    open_known_schemes(&registry);
+    let settings = Settings::new().ttl(Duration::from_secs(60)).jitter(0.0).near("memory://");
+    registry.configure("cached_in_memory", settings).expect("good settings");
+    isolated(&registry, || test(&clock))
+}
+
+thread_local! {
+    static LOADS: AtomicUsize = const { AtomicUsize::new(0) };
+}
+
+/// Counts a load, and tells how many there were on this thread.
+fn load() -> usize {
+    LOADS.with(|loads| loads.fetch_add(1, Ordering::Relaxed))
+}
+
+#[cached(REGION, "images")]
+fn images(owner: &str, page: u64) -> Result<String, String> {
+    match load() {
+        _ if owner.is_empty() => Err("nobody".to_owned()),
+        load => Ok(format!("{owner} {page} {load}")),
+    }
+}
+
+#[test]
+fn a_result_is_kept_until_its_ttl_and_a_failure_is_not() {
+    within(|clock| {
+        let first = images("bob", 0);
+        assert_eq!(images("bob", 0), first);
+        assert_ne!(images("bob", 1), first, "other arguments");
+        clock.advance(Duration::from_secs(59));
+        assert_eq!(images("bob", 0), first);
+        clock.advance(Duration::from_secs(1));
+        assert_ne!(images("bob", 0), first);
+        let before = load();
+        assert!(images("", 0).is_err() && images("", 0).is_err());
+        assert_eq!(load(), before + 3, "each call ran the function");
+    });
+}
+
+#[test]
+fn an_invalidation_reaches_the_entry_by_type_and_by_name() {
+    within(|_| {
+        let first = images("bob", 0);
+        assert_eq!(images_entry("bob", 0).invalidate().wait().expect("done"), Reached::ThisProcess);
+        let second = images("bob", 0);
+        assert_ne!(first, second);
+        assert_eq!(REGION.invalidate("images", ("bob", 0)).wait().expect("done"), Reached::ThisProcess);
+        let third = images("bob", 0);
+        assert_ne!(second, third, "an `i32` reaches what a `u64` stored");
+        REGION.invalidate("images", ("bob", 1)).wait().expect("done");
+        assert_eq!(images("bob", 0), third);
+        REGION.invalidate_namespace("images").wait().expect("done");
+        let fourth = images("bob", 0);
+        assert_ne!(third, fourth);
+        REGION.clear().wait().expect("done");
+        assert_ne!(images("bob", 0), fourth);
+    });
+}
+
+#[test]
+fn an_entry_is_read_and_set() {
+    within(|_| {
+        let entry = images_entry("bob", 7);
+        assert_eq!(entry.get().wait().expect("memory does not fail"), None);
+        assert_eq!(entry.set("given".to_owned()).wait().expect("memory does not fail"), SetOutcome::Stored);
+        assert_eq!(images("bob", 7), Ok("given".to_owned()));
+        assert_eq!(entry.get().wait().expect("memory does not fail"), Some("given".to_owned()));
+        let refreshed = images_refresh("bob", 7);
+        assert_ne!(refreshed, Ok("given".to_owned()));
+        assert_eq!(images("bob", 7), refreshed, "what is loaded anew is kept");
+        assert_ne!(images_uncached("bob", 7), refreshed);
+        assert_eq!(images("bob", 7), refreshed);
+    });
+}
+
+#[cached(REGION, "conditions", when = size < 100, cache_if = |found| *found != 13, ttl_of = ttl, force = anew, skip(anew))]
+fn conditions(size: usize, anew: bool) -> usize {
+    let _ = anew;
+    load();
+    size
+}
+
+fn ttl(found: &usize) -> Option<Duration> {
+    (*found == 5).then(|| Duration::from_secs(5))
+}
+
+/// How many loads `calls` made.
+fn loads_of(calls: impl FnOnce()) -> usize {
+    let before = load();
+    calls();
+    load() - before - 1
+}
+
+#[test]
+fn conditions_decide_what_is_looked_up_and_what_is_kept() {
+    within(|clock| {
+        let twice = |size| loads_of(|| assert_eq!(conditions(size, false) + conditions(size, false), 2 * size));
+        assert_eq!(twice(1), 1);
+        assert_eq!(twice(100), 2, "when");
+        assert_eq!(twice(13), 2, "cache_if");
+        assert_eq!(loads_of(|| _ = conditions(1, true)), 1, "force");
+        assert_eq!(loads_of(|| _ = conditions(1, false)), 0, "and what it loaded is kept under the same key");
+        assert_eq!(twice(5), 1);
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(loads_of(|| _ = conditions(5, false)), 1, "ttl_of");
+        assert_eq!(loads_of(|| _ = conditions(1, false)), 0);
+    });
+}
+
+#[cached(REGION, "maybe", only_some)]
+fn maybe(there: bool) -> Result<Option<u8>, ()> {
+    load();
+    Ok(there.then_some(1))
+}
+
+#[test]
+fn none_is_kept_unless_only_some() {
+    #[cached(REGION, "none")]
+    fn none() -> Option<u8> {
+        load();
+        None
+    }
+    within(|_| {
+        assert_eq!(loads_of(|| assert_eq!((none(), none()), (None, None))), 1);
+        assert_eq!(loads_of(|| assert_eq!((maybe(false), maybe(false)), (Ok(None), Ok(None)))), 2);
+        assert_eq!(loads_of(|| assert_eq!((maybe(true), maybe(true)), (Ok(Some(1)), Ok(Some(1))))), 1);
+    });
+}
+
+/// Not serializable: it stays near. Its weight must be told where the near tier is bounded in bytes.
+#[derive(Debug, Clone)]
+struct Handle(#[allow(dead_code)] Arc<str>);
+
+#[cached(REGION, "handle", near_only, weight = |_| 100)]
+fn handle(name: &str) -> Handle {
+    load();
+    Handle(name.into())
+}
+
+#[cached(REGION, "weightless", near_only)]
+fn weightless(name: &str) -> Handle {
+    load();
+    Handle(name.into())
+}
+
+#[test]
+fn a_value_without_serde_stays_near_if_it_can_be_weighed() {
+    within(|_| {
+        assert_eq!(loads_of(|| _ = (handle("a"), handle("a"))), 1);
+        assert_eq!(loads_of(|| _ = (weightless("a"), weightless("a"))), 2);
+        let stats = REGION.stats().expect("configured");
+        assert_eq!(stats.namespaces["weightless"].unweighed, 2);
+        assert_eq!(stats.near.expect("a near tier").entries, 1);
+    });
+}
+
+#[cached(REGION, "shared name")]
+fn number(id: u8) -> u64 {
+    load();
+    id.into()
+}
+
+#[cached(REGION, "shared name")]
+fn text(id: u8) -> String {
+    load();
+    id.to_string()
+}
+
+#[test]
+fn two_functions_under_one_name_never_get_each_others_values() {
+    within(|_| {
+        for _ in 0..3 {
+            assert_eq!(number(1), 1);
+            assert_eq!(text(1), "1");
+        }
+        assert!(REGION.stats().expect("configured").total.type_clashes > 0);
+    });
+}
+
+#[cached(REGION, "bytes")]
+fn bytes(paths: &std::path::Path) -> usize {
+    load();
+    paths.as_os_str().len()
+}
+
+#[cfg(unix)]
+#[test]
+fn an_argument_that_cannot_be_encoded_lets_the_call_through() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    within(|_| {
+        let path = std::path::Path::new(OsStr::from_bytes(&[0xff]));
+        assert_eq!(loads_of(|| assert_eq!((bytes(path), bytes(path)), (1, 1))), 2);
+        assert_eq!(REGION.stats().expect("configured").total.key_errors, 2);
+        let error = bytes_entry(path).invalidate().wait().expect_err("no key");
+        assert_eq!(error.kind(), Kind::Key);
+        assert_eq!(loads_of(|| assert_eq!((bytes("a".as_ref()), bytes("a".as_ref())), (1, 1))), 1);
+    });
+}
+
+#[cached(REGION, "slow")]
+async fn slow(id: u32) -> Result<usize, Arc<str>> {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    tokio::task::yield_now().await;
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    if id == 0 { Err(format!("failure {run}").into()) } else { Ok(run) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_tasks_share_one_load_and_one_failure() {
+    let registry = Registry::new();
+    open_known_schemes(&registry);
+    let settings = Settings::new().ttl(Duration::from_secs(60)).near("memory://");
+    registry.configure("cached_in_memory", settings).expect("good settings");
+    for id in [1, 0] {
+        // A task does not inherit the registry that is in force where it was spawned.
+        let tasks: Vec<_> = (0..1000).map(|_| tokio::spawn(isolated_async(&registry, slow(id)))).collect();
+        let mut results = Vec::new();
+        for task in tasks {
+            results.push(task.await.expect("no panic"));
+        }
+        assert_eq!(results[0].is_ok(), id == 1);
+        if id == 1 {
+            assert!(results.iter().all(|result| *result == results[0]), "everybody has the leader's value");
+        }
+    }
+    let stats = registry.region("cached_in_memory").stats().expect("configured").total;
+    assert_eq!(stats.loads - stats.failed_loads, 1);
+    let waves = stats.failed_loads;
+    assert!(waves >= 1 && stats.shared + stats.near_hits + waves + 1 == 2000, "{stats:?}");
+}
