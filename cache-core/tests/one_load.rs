@@ -258,10 +258,10 @@ fn a_leader_that_is_dropped_at_any_await_is_replaced() {
                     began.store(true, Ordering::Relaxed);
                     pass().await;
                     pass().await;
-                    1
+                    1u64
                 };
                 let mut leader = Box::pin(process.region.get_or_create_value_async("key", 1, load));
-                let mut follower = Box::pin(process.region.get_or_create_value_async("key", 1, || async { 2 }));
+                let mut follower = Box::pin(process.region.get_or_create_value_async("key", 1, || async { 2u64 }));
                 let mut cx = Context::from_waker(Waker::noop());
                 let mut ended = false;
                 for _ in 0..at {
