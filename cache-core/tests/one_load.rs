@@ -258,10 +258,10 @@ fn a_leader_that_is_dropped_at_any_await_is_replaced() {
                     began.store(true, Ordering::Relaxed);
                     pass().await;
                     pass().await;
-                    1
+                    1u64
                 };
                 let mut leader = Box::pin(process.region.get_or_create_value_async("key", 1, load));
-                let mut follower = Box::pin(process.region.get_or_create_value_async("key", 1, || async { 2 }));
+                let mut follower = Box::pin(process.region.get_or_create_value_async("key", 1, || async { 2u64 }));
                 let mut cx = Context::from_waker(Waker::noop());
                 let mut ended = false;
                 for _ in 0..at {
@@ -286,6 +286,10 @@ fn a_leader_that_is_dropped_at_any_await_is_replaced() {
                     during += 1;
                     assert!(waited < SECOND, "the claim is inherited: no wait for its end (point {at}: {waited:?})");
                     assert_eq!(process.count("abandoned_loads"), 1, "point {at}");
+                    if tiers != Tiers::Near {
+                        let elsewhere = network.process(tiers).region.get::<u64>("key", 1).wait().unwrap();
+                        assert!(elsewhere.is_some(), "point {at}: what the successor loaded is stored for all");
+                    }
                 } else {
                     before += 1;
                     assert!(waited < lease + 3 * SECOND, "point {at}: {waited:?}");

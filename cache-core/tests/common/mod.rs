@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, mpsc};
@@ -321,4 +322,41 @@ impl tracing::Subscriber for Log {
     fn enter(&self, _: &tracing::span::Id) {}
 
     fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// One list of scenarios, each of which is a test for each face.
+#[macro_export]
+macro_rules! twins {
+    ($($scenario:ident,)*) => {
+        mod blocking {
+            $(#[test] fn $scenario() { super::$scenario(super::Face::Blocking); })*
+        }
+        mod on_one_thread {
+            $(#[test] fn $scenario() { super::$scenario(super::Face::OneThread); })*
+        }
+        mod on_many_threads {
+            $(#[test] fn $scenario() { super::$scenario(super::Face::ManyThreads); })*
+        }
+    };
+}
+
+/// A function of one number that returns a number.
+pub fn numbers() -> &'static Site {
+    site(function("app::numbers", "numbers"))
+}
+
+/// Calls `site` in `process` with `n`; it would load `value`.
+pub fn ask(face: Face, process: &Process, site: &'static Site, n: u32, value: u64) -> u64 {
+    face.call(site, &process.region, |key| key.arg(&n), whole::<u64>(), || value)
+}
+
+/// Whether the function runs when it is called with `n`.
+pub fn runs(face: Face, process: &Process, site: &'static Site, n: u32) -> bool {
+    let ran = Cell::new(false);
+    let load = || {
+        ran.set(true);
+        0
+    };
+    face.call(site, &process.region, |key| key.arg(&n), whole::<u64>(), load);
+    ran.get()
 }
