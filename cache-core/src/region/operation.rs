@@ -227,8 +227,8 @@ impl<V, W> fmt::Debug for Get<V, W> {
 
 /// Stores a value under one key. It is done when it is awaited, or by [`wait`](Set::wait).
 ///
-/// Like a load it stores nothing that is older than an invalidation: what stood in the slot is read first, and the write
-/// is refused if it has changed.
+/// Like a load it stores nothing that is older than an invalidation: what stands in the slot is read first, and the write
+/// is refused if that has changed. In a far tier a value counts from the answer to that read.
 #[must_use = "a write does nothing until it is awaited or `.wait()` is called"]
 pub struct Set<V, W = Serde> {
     bound: Result<Option<Access>>,
