@@ -1,6 +1,7 @@
 //! The attribute over the shipped near backend: what is kept, who loads, and what an invalidation reaches.
 
 #![cfg(all(feature = "macros", feature = "memory", feature = "testkit"))]
+#![allow(clippy::expect_used)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,8 @@
 //! What is not allowed is refused when a region is configured, with its name, the key, the value and what is allowed.
 
+#![cfg(feature = "memory")]
+#![allow(clippy::expect_used)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -250,7 +250,7 @@ where
         let flight = self.flight.clone()?;
         match board::relation(&flight, face) {
             Relation::Other(waits) => {
-                self.namespace.counters.add(Count::Wait);
+                self.observe(Count::Wait);
                 Some((flight, waits))
             }
             Relation::WouldNotEnd => None,
@@ -287,7 +287,7 @@ where
 
     /// A load is about to run. The flight that it belongs to, if it is anybody else's concern.
     pub(super) fn before_load(&mut self, load: Load) -> Option<Arc<Flight>> {
-        self.namespace.counters.miss(self.reason);
+        self.state.miss(&self.namespace, self.reason);
         if load == Load::Alone {
             self.observe(Count::Alone);
             return None;

@@ -83,7 +83,7 @@ impl Bound {
             Strength::Hard => self.state.drop_near(key),
             Strength::Soft => self.state.soften_near(key),
         });
-        self.namespace.counters.add(Count::Invalidation);
+        self.state.observe(&self.namespace, Count::Invalidation, None);
     }
 }
 
@@ -114,7 +114,7 @@ impl BoundScope {
         // The generation first: a flight that lands in between finds itself void, or its entry outdated.
         for namespace in &namespaces {
             namespace.generation.bump();
-            namespace.counters.add(Count::ScopeInvalidation);
+            self.state.observe(namespace, Count::ScopeInvalidation, None);
         }
         self.state.board.void_all(self.namespace.as_ref().map(|namespace| namespace.name()));
         if let (None, Some(near)) = (&self.namespace, &self.state.near) {

@@ -7,7 +7,7 @@ mod scheme;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -27,6 +27,9 @@ pub use scheme::{OpenContext, Opened, Scheme};
 pub struct Registry {
     shared: Arc<Shared>,
 }
+
+/// The program's own, made at its first use.
+static GLOBAL: OnceLock<Registry> = OnceLock::new();
 
 struct Shared {
     clock: Clock,
@@ -121,8 +124,18 @@ impl Registry {
 
     /// The program's own registry, which regions declared with [`Region::named`](crate::region::Region::named) belong to.
     pub fn global() -> &'static Registry {
-        static GLOBAL: std::sync::LazyLock<Registry> = std::sync::LazyLock::new(Registry::new);
-        &GLOBAL
+        GLOBAL.get_or_init(Registry::new)
+    }
+
+    /// Makes this the program's own registry: one with an observer, strict, or by another clock. It must be done before
+    /// anything asks for the program's registry, which would otherwise be a plain one.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Config`] if the program has a registry already.
+    pub fn make_global(self) -> Result<()> {
+        let taken = |_| Error::new(Kind::Config, "the program has a registry already: make this one its own earlier");
+        GLOBAL.set(self).map_err(taken)
     }
 
     /// Lets `scheme://..` be opened by `opener`.

@@ -229,6 +229,12 @@ impl RegionState {
         self.tell(namespace.name(), what, detail);
     }
 
+    /// A call found nothing to serve, for this reason.
+    pub(crate) fn miss(&self, namespace: &NamespaceState, reason: &'static str) {
+        namespace.counters.miss(reason);
+        self.tell(namespace.name(), Count::Miss, Some(format_args!("{reason}")));
+    }
+
     /// Two functions keep values of different types in `namespace`.
     pub(crate) fn complain_of_types(&self, namespace: &NamespaceState) {
         let sites: Vec<String> =
