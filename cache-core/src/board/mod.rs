@@ -302,6 +302,18 @@ impl Visit {
         })
     }
 
+    /// Leaves a claim that this call won and will not use to the next load of this process, unless one is running.
+    pub fn leave(&self, left: Left, now: Tick) {
+        let mut shard = self.board.shard(&self.key);
+        if shard.may_keep(now) {
+            shard.change(&self.key, |slot| {
+                if slot.flight.is_none() && slot.left.is_none() {
+                    slot.left = Some(left);
+                }
+            });
+        }
+    }
+
     /// As [`put`](Visit::put), for a value that comes from elsewhere than a load: what is loading is older, and void.
     pub fn replace(&self, mark: Mark, put: impl FnOnce()) -> Standing {
         self.slot(|slot| {

@@ -68,10 +68,15 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
 }
 
 impl<R, O: Outcome<R>, S, W> Drop for Call<R, O, S, W> {
-    /// A load that never landed: its caller panicked, or was dropped.
+    /// The caller panicked or was dropped, if anything is left to do.
     fn drop(&mut self) {
         if self.loads && self.lead.is_some() {
             self.state.observe(&self.namespace, Count::LoadAbandoned, None);
+        }
+        // A lead leaves its claim by itself; so does a call that was dropped before it led, or while it stored or gave back.
+        if let (None, Some(fence)) = (&self.lead, self.fence.filter(|fence| fence.won)) {
+            let ends = self.started.after(self.policy.lease);
+            self.visit.leave(Left { fence: Some(fence), rests_until: Tick::ZERO, ends }, self.state.clock.now());
         }
     }
 }

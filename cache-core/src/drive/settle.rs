@@ -182,7 +182,7 @@ where
             (None, None) => return None,
         };
         let rests_until = now.after(self.policy.throttle);
-        let fence = self.fence.filter(|fence| fence.won);
+        let fence = self.fence.take().filter(|fence| fence.won);
         let ends = if fence.is_some() { rests_until.max(self.started.after(self.policy.lease)) } else { rests_until };
         lead.leave(Some(Left { fence, rests_until, ends }));
         Some(Landing::Value { value, proved })
