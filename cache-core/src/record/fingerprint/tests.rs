@@ -1,11 +1,13 @@
 //! What the fingerprint tells apart, and what it does not.
 
 #![allow(clippy::panic)]
+
 use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::Deserializer;
 
 use super::*;
 
