@@ -1,0 +1,276 @@
+//! Replies: parsed from bytes that may end anywhere, and checked against the request.
+
+use std::fmt;
+
+use super::{Expected, Features, Opaque, Verb, Version};
+
+/// The longest line that is waited for, in bytes. The longest true one holds a key of 250 bytes and a few flags.
+const LONGEST_LINE: usize = 2048;
+/// The largest value that is believed, in bytes: the largest item that memcached can be told to take (`-I 1g`).
+const LARGEST_VALUE: usize = 1 << 30;
+
+/// What a reply says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Code {
+    /// `VA`, or `VALUE` of the classic `get`: here is the value.
+    Value,
+    /// `HD`: done; or, for `mg` without `v`, there is an item.
+    Done,
+    /// `EN`: there is nothing.
+    Missing,
+    /// `NS`: not stored, the mode forbids it.
+    NotStored,
+    /// `EX`: the CAS is another.
+    Changed,
+    /// `NF`: no item to compare with, to delete or to change.
+    NotFound,
+    /// `MN`: everything before this is answered.
+    Barrier,
+    /// `ME`: what is known of the item stands in the value, as text.
+    Inspected,
+    /// `END`: the list is over.
+    End,
+    /// `VERSION`
+    Version(Version),
+    /// `STAT`: one line of a list, name and value.
+    Stat(String, String),
+    /// `SERVER_ERROR` and its text: this request failed, the connection goes on.
+    ServerError(String),
+    /// `CLIENT_ERROR` and its text, where the request could deserve it.
+    ClientError(String),
+}
+
+/// What is left of an item's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// It never expires.
+    Forever,
+    /// So many seconds, the last one begun.
+    Seconds(u32),
+}
+
+/// One reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// What it says.
+    pub code: Code,
+    /// The value, where one came.
+    pub value: Option<Vec<u8>>,
+    /// `k`: the key again.
+    pub key: Option<Vec<u8>>,
+    /// `c`
+    pub cas: Option<u64>,
+    /// `t`
+    pub left: Option<Left>,
+    /// `s`: the size of the value in bytes.
+    pub size: Option<u64>,
+    /// `f`
+    pub client_flags: Option<u32>,
+    /// `h`: whether it was read before.
+    pub hit_before: Option<bool>,
+    /// `l`: seconds since it was read last.
+    pub last_access: Option<u64>,
+    /// `W`: the asker was given the token.
+    pub won: bool,
+    /// `Z`: somebody was given the token before.
+    pub token_out: bool,
+    /// `X`: the item is marked stale.
+    pub stale: bool,
+}
+
+impl Reply {
+    fn of(code: Code) -> Self {
+        Reply {
+            code,
+            value: None,
+            key: None,
+            cas: None,
+            left: None,
+            size: None,
+            client_flags: None,
+            hit_before: None,
+            last_access: None,
+            won: false,
+            token_out: false,
+            stale: false,
+        }
+    }
+}
+
+/// How far the bytes at hand reach.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// The reply is whole, and took so many bytes.
+    Whole(Reply, usize),
+    /// It is cut off: at least so many bytes in all are needed before it can be whole.
+    Cut(usize),
+}
+
+/// Bytes that are no reply to this request. The connection cannot be used any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// What is wrong.
+    pub why: &'static str,
+    /// How the bytes begin, for people.
+    pub begins: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: the reply begins with `{}`", self.why, self.begins)
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// Parses the reply at the beginning of `bytes`, which must answer the request that `expected` tells of.
+///
+/// It allocates for the value only once all of it is there.
+///
+/// # Errors
+///
+/// [`Broken`] if no continuation of the bytes could answer the request.
+pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Parsed, Broken> {
+    let searched = &bytes[..bytes.len().min(LONGEST_LINE)];
+    let (line, after) = match searched.iter().position(|byte| *byte == b'\n') {
+        Some(end) => match bytes[..end].strip_suffix(b"\r") {
+            Some(line) => (line, end + 1),
+            None => return Err(broken("a line that does not end in CR LF", bytes)),
+        },
+        None if bytes.len() < LONGEST_LINE => return Ok(Parsed::Cut(bytes.len() + 1)),
+        None => return Err(broken("a line without an end", bytes)),
+    };
+    let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let word = words.next().unwrap_or_default();
+    let rest = || text(line.get(word.len() + 1..).unwrap_or_default());
+    let mut reply = Reply::of(match word {
+        b"VA" | b"VALUE" => Code::Value,
+        b"HD" => Code::Done,
+        b"EN" => Code::Missing,
+        b"NS" => Code::NotStored,
+        b"EX" => Code::Changed,
+        b"NF" => Code::NotFound,
+        b"MN" => Code::Barrier,
+        b"ME" => Code::Inspected,
+        b"END" => Code::End,
+        b"VERSION" => match Version::parse(&rest()) {
+            Some(version) => Code::Version(version),
+            None => return Err(broken("a version that cannot be read", bytes)),
+        },
+        b"STAT" => {
+            let rest = rest();
+            let (name, value) = rest.split_once(' ').unwrap_or((&rest, ""));
+            Code::Stat(name.to_owned(), value.to_owned())
+        }
+        b"SERVER_ERROR" => return Ok(Parsed::Whole(Reply::of(Code::ServerError(rest())), after)),
+        // Any other one would mean that the server took something else for a command than we did.
+        b"CLIENT_ERROR" if expected.verb == Verb::Arithmetic && rest().starts_with("cannot increment") => {
+            return Ok(Parsed::Whole(Reply::of(Code::ClientError(rest())), after));
+        }
+        b"CLIENT_ERROR" | b"ERROR" => return Err(broken("the server did not understand the request", bytes)),
+        _ => return Err(broken("this is not memcached's protocol", bytes)),
+    });
+    if !expected.admits(&reply.code) {
+        return Err(broken("the reply to another request", bytes));
+    }
+    let length = match (&reply.code, expected.verb) {
+        (Code::Value, Verb::ClassicGet) => classic_head(&mut reply, &mut words),
+        (Code::Value, _) => words.next().and_then(decimal).and_then(|length| usize::try_from(length).ok()),
+        (Code::Inspected, _) => {
+            reply.value = Some(line[word.len()..].trim_ascii().to_vec());
+            return Ok(Parsed::Whole(reply, after));
+        }
+        (Code::Version(_) | Code::Stat(..), _) => return Ok(Parsed::Whole(reply, after)),
+        _ => Some(0),
+    };
+    let length = match length {
+        Some(length) if length <= LARGEST_VALUE => length,
+        Some(_) => return Err(broken("a value larger than any item", bytes)),
+        None => return Err(broken("a value without a length", bytes)),
+    };
+    let mut opaque = None;
+    for word in words {
+        flag(&mut reply, &mut opaque, word).ok_or_else(|| broken("a flag that cannot be read", bytes))?;
+    }
+    check_opaque(&reply, opaque, expected, features).map_err(|why| broken(why, bytes))?;
+    if reply.code != Code::Value {
+        return Ok(Parsed::Whole(reply, after));
+    }
+    let whole = after + length + 2;
+    if bytes.len() < whole {
+        return Ok(Parsed::Cut(whole));
+    }
+    if &bytes[after + length..whole] != b"\r\n" {
+        return Err(broken("a value that does not end where it should", bytes));
+    }
+    reply.value = Some(bytes[after..after + length].to_vec());
+    Ok(Parsed::Whole(reply, whole))
+}
+
+/// `VALUE <key> <flags> <length> [<cas>]`
+fn classic_head<'w>(reply: &mut Reply, words: &mut impl Iterator<Item = &'w [u8]>) -> Option<usize> {
+    reply.key = Some(words.next()?.to_vec());
+    reply.client_flags = Some(u32::try_from(decimal(words.next()?)?).ok()?);
+    let length = usize::try_from(decimal(words.next()?)?).ok()?;
+    if let Some(cas) = words.next() {
+        reply.cas = Some(decimal(cas)?);
+    }
+    Some(length)
+}
+
+fn flag(reply: &mut Reply, opaque: &mut Option<Opaque>, word: &[u8]) -> Option<()> {
+    let (letter, value) = word.split_first()?;
+    match letter {
+        b'c' => reply.cas = Some(decimal(value)?),
+        b't' if value == b"-1" => reply.left = Some(Left::Forever),
+        b't' => reply.left = Some(Left::Seconds(u32::try_from(decimal(value)?).ok()?)),
+        b's' => reply.size = Some(decimal(value)?),
+        b'f' => reply.client_flags = Some(u32::try_from(decimal(value)?).ok()?),
+        b'k' => reply.key = Some(value.to_vec()),
+        b'h' => reply.hit_before = Some(decimal(value)? != 0),
+        b'l' => reply.last_access = Some(decimal(value)?),
+        b'O' => *opaque = Some(Opaque(u32::try_from(decimal(value)?).ok()?)),
+        b'W' if value.is_empty() => reply.won = true,
+        b'Z' if value.is_empty() => reply.token_out = true,
+        b'X' if value.is_empty() => reply.stale = true,
+        // Told by newer servers only where it was asked for, which it never is.
+        _ => return None,
+    }
+    Some(())
+}
+
+fn check_opaque(
+    reply: &Reply,
+    opaque: Option<Opaque>,
+    expected: Expected,
+    features: Features,
+) -> Result<(), &'static str> {
+    match opaque {
+        Some(opaque) if expected.carries_opaque() && opaque == expected.opaque => Ok(()),
+        Some(_) => Err("the reply to another request"),
+        None if !expected.carries_opaque() => Ok(()),
+        None if reply.code == Code::Missing && !features.opaque_on_miss => Ok(()),
+        None => Err("a reply without the number of its request"),
+    }
+}
+
+fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Only the beginning is told, and only if it is no value: a reply's first line holds none.
+fn broken(why: &'static str, bytes: &[u8]) -> Broken {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let begins = line[..line.len().min(60)].trim_ascii_end().escape_ascii().to_string();
+    Broken { why, begins }
+}

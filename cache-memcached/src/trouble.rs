@@ -1,0 +1,79 @@
+//! What can go wrong between this process and a node.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use cache_core::error::{Error, Kind};
+
+use crate::proto::{Broken, Version};
+
+/// Why a batch has no replies. Each caller of a connection that ended gets one of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// No connection could be made.
+    Connect(String),
+    /// The node did not answer in time: `io_timeout`, or `connect_timeout` while connecting.
+    TimedOut(Duration),
+    /// The connection ended before a byte of the reply came: it may have been dead for long.
+    Dead(String),
+    /// The connection ended in the middle of a reply.
+    Torn(String),
+    /// What came is no reply to what was asked.
+    Broken(Broken),
+    /// The server speaks no meta protocol that this client could use.
+    TooOld(Version),
+    /// All connections of the pool are in use, for so long.
+    Busy(Duration),
+    /// So many requests, or so many bytes, wait for the node already.
+    Crowded(&'static str),
+    /// What the node keeps for a scope was gone each time it was looked at.
+    NoGenerations,
+    /// The node refused to carry out an invalidation.
+    Refused(String),
+}
+
+impl Trouble {
+    /// Whether the same batch on a new connection is the natural next step.
+    pub(crate) fn is_dead(&self) -> bool {
+        matches!(self, Trouble::Dead(_))
+    }
+
+    /// The trouble of a connection that failed: before a byte of the reply, or in its middle.
+    pub(crate) fn of_io(error: &io::Error, any_byte_came: bool) -> Self {
+        let why = error.to_string();
+        if any_byte_came { Trouble::Torn(why) } else { Trouble::Dead(why) }
+    }
+
+    /// The trouble of a connection that the node closed.
+    pub(crate) fn closed(any_byte_came: bool) -> Self {
+        let why = "the node closed the connection".to_owned();
+        if any_byte_came { Trouble::Torn(why) } else { Trouble::Dead(why) }
+    }
+
+    /// For people who know nodes by their names.
+    pub(crate) fn at(&self, node: &str) -> Error {
+        Error::new(Kind::Backend, self.to_string()).with("node", node)
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Connect(why) => write!(f, "no connection could be made: {why}"),
+            Trouble::TimedOut(after) => write!(f, "the node did not answer within {after:?}"),
+            Trouble::Dead(why) => write!(f, "the connection was dead: {why}"),
+            Trouble::Torn(why) => write!(f, "the connection ended in the middle of a reply: {why}"),
+            Trouble::Broken(broken) => broken.fmt(f),
+            Trouble::TooOld(version) => {
+                write!(f, "memcached {version} is too old: at least {} is needed, for its meta commands", Version::META)
+            }
+            Trouble::Busy(after) => write!(f, "all connections of the pool were in use for {after:?}; see `pool_size`"),
+            Trouble::Crowded(what) => write!(f, "too much waits for the node already; see `{what}`"),
+            Trouble::NoGenerations => f.write_str("the node keeps no generations: is it out of memory?"),
+            Trouble::Refused(reply) => write!(f, "the node refused an invalidation: {reply}"),
+        }
+    }
+}
+
+impl std::error::Error for Trouble {}
