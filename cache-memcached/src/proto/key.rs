@@ -30,6 +30,12 @@ impl<'a> Key<'a> {
         }
     }
 
+    /// A key that was checked by these rules when it was made.
+    pub(crate) fn checked_before(text: &'a str) -> Self {
+        debug_assert!(Key::new(text).is_ok(), "{text:?} is no key");
+        Key(text.as_bytes())
+    }
+
     /// The bytes.
     pub fn bytes(self) -> &'a [u8] {
         self.0

@@ -1,0 +1,205 @@
+//! One socket that its caller writes to and reads from itself.
+//!
+//! Invariant: a connection on which anything failed is never used again; so no reply ever reaches another caller.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use crate::address::Address;
+use crate::batch::{Absorbed, Batch, Inbox, Replies};
+use crate::proto::{Features, Reply};
+use crate::server::{ANY, Server};
+use crate::trouble::Trouble;
+
+/// How far the socket's own timeout may be from what is left until the deadline before it is set anew.
+const SLACK: Duration = Duration::from_millis(10);
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: Stream,
+    inbox: Inbox,
+    server: Server,
+    /// What the socket's timeouts are set to.
+    timeout: Duration,
+    pub(crate) made: Instant,
+    pub(crate) used: Instant,
+}
+
+impl Connection {
+    /// Connects within `connect_timeout`, and asks the server what it is.
+    pub(crate) fn open(address: &Address, connect_timeout: Duration, deadline: Instant) -> Result<Self, Trouble> {
+        let made = Instant::now();
+        let deadline = deadline.min(made + connect_timeout);
+        let stream = Stream::connect(address, deadline)?;
+        let mut inbox = Inbox::new();
+        let mut talk = Talk { stream: &stream, inbox: &mut inbox, timeout: Duration::ZERO, deadline };
+        let replies = talk.exchange(&Server::question(), ANY).map_err(|trouble| match trouble {
+            Trouble::TimedOut(_) => Trouble::TimedOut(made.elapsed()),
+            Trouble::Dead(why) | Trouble::Torn(why) => Trouble::Connect(why),
+            other => other,
+        })?;
+        let timeout = talk.timeout;
+        let server = Server::introduce(&replies)?;
+        Ok(Connection { stream, inbox, server, timeout, made, used: made })
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Sends the batch, and reads its replies.
+    pub(crate) fn exchange(&mut self, batch: &Batch, deadline: Instant) -> Result<Vec<Reply>, Trouble> {
+        let Connection { stream, inbox, server, timeout, .. } = self;
+        let mut talk = Talk { stream, inbox, timeout: *timeout, deadline };
+        let replies = talk.exchange(batch, server.features)?;
+        *timeout = talk.timeout;
+        Ok(replies)
+    }
+
+    /// Whether nothing came that nobody asked for.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.inbox.is_empty()
+    }
+}
+
+/// One exchange under way.
+struct Talk<'a> {
+    stream: &'a Stream,
+    inbox: &'a mut Inbox,
+    timeout: Duration,
+    deadline: Instant,
+}
+
+impl Talk<'_> {
+    fn exchange(&mut self, batch: &Batch, features: Features) -> Result<Vec<Reply>, Trouble> {
+        let started = Instant::now();
+        self.send(&batch.bytes, started)?;
+        let mut replies = Replies::to(batch.expected.clone());
+        let mut needed = 1;
+        let mut any_byte_came = false;
+        loop {
+            if any_byte_came {
+                self.keep_to_the_deadline(started)?;
+            }
+            let room = self.inbox.room(needed);
+            let count = match self.stream.read(room) {
+                Ok(0) => return Err(Trouble::closed(any_byte_came)),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if is_timeout(&error) => return Err(Trouble::TimedOut(started.elapsed())),
+                Err(error) => return Err(Trouble::of_io(&error, any_byte_came)),
+            };
+            any_byte_came = true;
+            self.inbox.came(count);
+            match replies.absorb(self.inbox, features).map_err(Trouble::Broken)? {
+                Absorbed::Complete => return Ok(replies.into_replies()),
+                Absorbed::Needs(more) => needed = more,
+            }
+        }
+    }
+
+    fn send(&mut self, mut bytes: &[u8], started: Instant) -> Result<(), Trouble> {
+        while !bytes.is_empty() {
+            self.keep_to_the_deadline(started)?;
+            match self.stream.write(bytes) {
+                Ok(0) => return Err(Trouble::closed(false)),
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) => return Err(Trouble::TimedOut(started.elapsed())),
+                Err(error) => return Err(Trouble::of_io(&error, false)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that the next read or write ends about when the deadline comes. In the usual case, with all of the
+    /// time left and one write and one read, no system call is needed.
+    fn keep_to_the_deadline(&mut self, started: Instant) -> Result<(), Trouble> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Trouble::TimedOut(started.elapsed()));
+        }
+        if left.abs_diff(self.timeout) > SLACK {
+            self.stream.set_timeout(left).map_err(|error| Trouble::of_io(&error, false))?;
+            self.timeout = left;
+        }
+        Ok(())
+    }
+}
+
+/// How a socket reports that its timeout has passed: one or the other, by platform.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+#[derive(Debug)]
+enum Stream {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Names are resolved each time; of several addresses, each is tried until the deadline.
+    fn connect(address: &Address, deadline: Instant) -> Result<Self, Trouble> {
+        let refused = |error: io::Error| Trouble::Connect(error.to_string());
+        match address {
+            Address::Tcp { host, port } => {
+                let mut last = Trouble::Connect(format!("`{host}` has no address"));
+                for address in (host.as_str(), *port).to_socket_addrs().map_err(refused)? {
+                    let started = Instant::now();
+                    let left = deadline.saturating_duration_since(started);
+                    if left.is_zero() {
+                        break;
+                    }
+                    match TcpStream::connect_timeout(&address, left) {
+                        Ok(stream) => {
+                            stream.set_nodelay(true).map_err(refused)?;
+                            return Ok(Stream::Tcp(stream));
+                        }
+                        Err(error) if is_timeout(&error) => last = Trouble::TimedOut(started.elapsed()),
+                        Err(error) => last = refused(error),
+                    }
+                }
+                Err(last)
+            }
+            #[cfg(unix)]
+            Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).map_err(refused)?)),
+            #[cfg(not(unix))]
+            Address::Unix(_) => Err(Trouble::Connect("this system has no Unix sockets".to_owned())),
+        }
+    }
+
+    fn read(&self, mut room: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => (&*stream).read(&mut room),
+            #[cfg(unix)]
+            Stream::Unix(stream) => (&*stream).read(&mut room),
+        }
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => (&*stream).write(bytes),
+            #[cfg(unix)]
+            Stream::Unix(stream) => (&*stream).write(bytes),
+        }
+    }
+
+    fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => {
+                stream.set_read_timeout(Some(timeout))?;
+                stream.set_write_timeout(Some(timeout))
+            }
+            #[cfg(unix)]
+            Stream::Unix(stream) => {
+                stream.set_read_timeout(Some(timeout))?;
+                stream.set_write_timeout(Some(timeout))
+            }
+        }
+    }
+}

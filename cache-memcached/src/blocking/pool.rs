@@ -1,0 +1,168 @@
+//! The connections of one node for blocking callers: the one used last is used next.
+//!
+//! Invariant: at most `pool_size` connections are open, and one that is lent has one user. No thread of its own keeps
+//! the pool in shape, and none is probed: a caller that finds a dead connection replaces it.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::connection::Connection;
+use crate::address::Address;
+use crate::batch::Batch;
+use crate::proto::Reply;
+use crate::server::Server;
+use crate::trouble::Trouble;
+
+/// How a pool is run; see [`Config`](crate::config::Config).
+#[derive(Debug, Clone)]
+pub(crate) struct PoolSettings {
+    pub(crate) size: usize,
+    pub(crate) max_idle: usize,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) max_lifetime: Option<Duration>,
+    pub(crate) connect_timeout: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct Pool {
+    address: Address,
+    settings: PoolSettings,
+    state: Mutex<State>,
+    given_back: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Those not in use, the one used last at the end.
+    idle: Vec<Connection>,
+    /// How many there are, lent ones included.
+    open: usize,
+}
+
+/// A place in the pool, with its connection once there is one. Dropped with a connection, it gives that back; a
+/// connection that failed is taken out before.
+struct Lent<'a> {
+    pool: &'a Pool,
+    connection: Option<Connection>,
+}
+
+impl Pool {
+    pub(crate) fn new(address: Address, settings: PoolSettings) -> Self {
+        Pool { address, settings, state: Mutex::default(), given_back: Condvar::new() }
+    }
+
+    /// Has one exchange: `batch` is written for the server that will get it, and again for another one if the
+    /// connection turns out to have been dead.
+    pub(crate) fn exchange(
+        &self,
+        deadline: Instant,
+        met: &dyn Fn(Server),
+        batch: &mut dyn FnMut(&Server) -> Batch,
+    ) -> Result<Vec<Reply>, Trouble> {
+        let mut lent = self.lend(deadline)?;
+        if let Some(connection) = &mut lent.connection {
+            match attempt(connection, deadline, batch) {
+                Ok(replies) => return Ok(replies),
+                Err(trouble) => {
+                    lent.connection = None;
+                    if !trouble.is_dead() {
+                        return Err(trouble);
+                    }
+                    // The others have most likely died with it.
+                    self.drop_idle();
+                }
+            }
+        }
+        let mut connection = Connection::open(&self.address, self.settings.connect_timeout, deadline)?;
+        met(*connection.server());
+        let replies = attempt(&mut connection, deadline, batch)?;
+        lent.connection = Some(connection);
+        Ok(replies)
+    }
+
+    /// A place in the pool, waiting for one if need be.
+    fn lend(&self, deadline: Instant) -> Result<Lent<'_>, Trouble> {
+        let started = Instant::now();
+        let mut state = self.state();
+        loop {
+            if let Some(connection) = state.idle.pop() {
+                if self.is_usable(&connection, started) {
+                    return Ok(Lent { pool: self, connection: Some(connection) });
+                }
+                // Closed outside of the lock, on return.
+                state.open -= 1;
+                continue;
+            }
+            if state.open < self.settings.size {
+                state.open += 1;
+                return Ok(Lent { pool: self, connection: None });
+            }
+            let patience = self.settings.timeout.min(deadline.saturating_duration_since(started));
+            let left = patience.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return Err(Trouble::Busy(started.elapsed()));
+            }
+            state = self.given_back.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn give_back(&self, connection: Option<Connection>) {
+        let now = Instant::now();
+        let mut state = self.state();
+        let superfluous = match connection {
+            Some(mut connection) if connection.is_clean() && state.idle.len() < self.settings.max_idle => {
+                connection.used = now;
+                state.idle.push(connection);
+                // The first is the one unused for longest.
+                let first_is_old = !self.is_usable(&state.idle[0], now);
+                if first_is_old {
+                    state.open -= 1;
+                    Some(state.idle.remove(0))
+                } else {
+                    None
+                }
+            }
+            connection => {
+                state.open -= 1;
+                connection
+            }
+        };
+        drop(state);
+        drop(superfluous);
+        self.given_back.notify_one();
+    }
+
+    fn is_usable(&self, connection: &Connection, now: Instant) -> bool {
+        let idle = now.saturating_duration_since(connection.used);
+        let age = now.saturating_duration_since(connection.made);
+        idle < self.settings.idle_timeout && self.settings.max_lifetime.is_none_or(|most| age < most)
+    }
+
+    fn drop_idle(&self) {
+        let mut state = self.state();
+        let dead = std::mem::take(&mut state.idle);
+        state.open -= dead.len();
+        drop(state);
+        dead.iter().for_each(|_| self.given_back.notify_one());
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn attempt(
+    connection: &mut Connection,
+    deadline: Instant,
+    batch: &mut dyn FnMut(&Server) -> Batch,
+) -> Result<Vec<Reply>, Trouble> {
+    let batch = batch(connection.server());
+    if batch.is_empty() { Ok(Vec::new()) } else { connection.exchange(&batch, deadline) }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.pool.give_back(self.connection.take());
+    }
+}

@@ -1,0 +1,112 @@
+//! What this process knows of each node, whichever region or face asks.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cache_core::key::FarKey;
+
+use crate::pending::{Due, Pending, Replay};
+use crate::server::Server;
+
+/// One node: its name, what it told of itself, and what is owed to it.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    state: Mutex<State>,
+    /// How many invalidations are pending: read before the lock is taken, which is hardly ever necessary.
+    owed: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pending: Pending,
+    server: Option<Server>,
+}
+
+impl Node {
+    pub(crate) fn new(name: impl Into<String>) -> Self {
+        Node { name: name.into(), state: Mutex::default(), owed: AtomicUsize::new(0) }
+    }
+
+    /// The server that answered last under this name.
+    pub(crate) fn server(&self) -> Option<Server> {
+        self.state().server
+    }
+
+    /// This server answers here. What it lacks is said when it is first seen.
+    pub(crate) fn met(&self, server: Server) {
+        let known = self.state().server.replace(server);
+        if known == Some(server) {
+            return;
+        }
+        let (node, version) = (&*self.name, server.version.to_string());
+        if !server.cas {
+            tracing::warn!(
+                node,
+                "this memcached runs without CAS (`-C`): nothing can be kept there safely, so nothing is"
+            );
+        }
+        if !server.features.fenced_delete {
+            tracing::warn!(
+                node,
+                version,
+                "this memcached is older than 1.6.13: claims of dead or slow loaders wait for their lease to end"
+            );
+        }
+    }
+
+    /// Notes that these are due, before anything is sent.
+    pub(crate) fn owe(&self, key: &FarKey, due: Due) {
+        let mut state = self.state();
+        state.pending.add(key, due);
+        self.owed.store(state.pending.len(), Ordering::Release);
+    }
+
+    pub(crate) fn owes(&self, key: &FarKey) -> bool {
+        self.owed.load(Ordering::Acquire) > 0 && self.state().pending.of(key).is_some()
+    }
+
+    /// What is due for any of these keys, each once.
+    pub(crate) fn pending_of<'k>(&self, keys: impl Iterator<Item = &'k FarKey>) -> Vec<Replay> {
+        if self.owed.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        let state = self.state();
+        let mut replays: Vec<Replay> = keys.filter_map(|key| state.pending.of(key)).collect();
+        replays.sort_by(|one, other| one.key.cmp(&other.key));
+        replays.dedup_by(|one, other| one.key == other.key);
+        replays
+    }
+
+    pub(crate) fn replayed(&self, replay: &Replay) {
+        let mut state = self.state();
+        state.pending.done(replay);
+        self.owed.store(state.pending.len(), Ordering::Release);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The nodes of one backend, in the order of its configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Nodes(Arc<[Arc<Node>]>);
+
+impl Nodes {
+    pub(crate) fn new(nodes: impl IntoIterator<Item = Arc<Node>>) -> Self {
+        Nodes(nodes.into_iter().collect())
+    }
+
+    pub(crate) fn node(&self, index: usize) -> &Node {
+        &self.0[index]
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Node> {
+        self.0.iter().map(|node| &**node)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+}

@@ -1,0 +1,260 @@
+//! The operations of a far backend as requests, and the replies as answers: what both faces share.
+//!
+//! Invariant: no value is sent without a CAS, and no TTL below one second.
+
+use std::time::Duration;
+
+use cache_core::backend::{
+    Check, Claim, Fill, FillOutcome, Filled, HandBack, Invalidated, Kept, Lease, Read, Returned, Seen, Strength, Take,
+    Token,
+};
+use cache_core::error::{Error, Kind, Result};
+use cache_core::key::FarKey;
+
+use crate::backend::Memcached;
+use crate::pending::Due;
+use crate::proto::{Code, Delete, Get, Key, Left, Reply, Request, Set};
+use crate::trouble::Trouble;
+use crate::work::{Answer, Ask};
+
+/// Beyond it memcached takes a TTL for an absolute time.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+type Answered = Result<Answer, Trouble>;
+
+impl Memcached {
+    pub(crate) fn read_asks<'a>(&self, read: &Read<'a>) -> Vec<Ask<'a>> {
+        let vivify = match read.lease {
+            Lease::Claim(lease) => Some(lease_seconds(lease)),
+            Lease::None => None,
+        };
+        let grace = whole_seconds(read.grace);
+        let recache = vivify.and((grace > 0).then_some(grace));
+        let get = |key| Request::Get(Get { value: true, meta: true, vivify, recache, ..Get::new(bytes(key)) });
+        read.keys.iter().map(|key| self.ask(key, vec![get(key)], true)).collect()
+    }
+
+    pub(crate) fn take_asks<'a>(&self, takes: &[Take<'a>]) -> Vec<Ask<'a>> {
+        let ask = |take: &Take<'a>| {
+            let key = bytes(take.key);
+            let lease = lease_seconds(take.lease);
+            // A stale value keeps its life; what is dead lives no longer than the claim on it.
+            let ttl = (take.kept != Kept::Stale).then_some(lease);
+            let free = Request::Delete(Delete { cas: Some(take.token.0), mark_stale: true, ttl, ..Delete::new(key) });
+            let get = Request::Get(Get { value: true, meta: true, vivify: Some(lease), ..Get::new(key) });
+            self.ask(take.key, vec![free, get], true)
+        };
+        takes.iter().map(ask).collect()
+    }
+
+    /// What the last reply, that of `mg`, tells. Whether `md` was let through before it says nothing about who won.
+    pub(crate) fn seen(&self, key: &FarKey, answer: Answered) -> Result<Seen> {
+        let mut answer = answer.map_err(|trouble| self.failed(key, &trouble))?;
+        let Some(reply) = answer.replies.pop() else { return Err(self.odd(key, None)) };
+        if !matches!(reply.code, Code::Value | Code::Missing) {
+            return Err(self.odd(key, Some(&reply)));
+        }
+        let claim = match () {
+            () if reply.won => Claim::Won,
+            () if reply.token_out => Claim::Elsewhere,
+            () => Claim::Nobody,
+        };
+        Ok(Seen {
+            token: token(&reply),
+            claim,
+            marked_stale: reply.stale,
+            left: left(&reply),
+            grace: Duration::from_secs(reply.client_flags.unwrap_or(0).into()),
+            // An item of no bytes is the mark of a claim.
+            record: reply.value.filter(|value| !value.is_empty()),
+            generations: answer.generations,
+            remembered: false,
+            proved: answer.proved,
+        })
+    }
+
+    pub(crate) fn fill_asks<'a>(&self, fills: &[Fill<'a>]) -> Vec<Ask<'a>> {
+        let ask = |fill: &Fill<'a>| {
+            let set = Set {
+                cas: Some(fill.token.0),
+                ttl: Some(fill.keep.map_or(0, |keep| whole_seconds(keep).max(1))),
+                client_flags: whole_seconds(fill.grace),
+                ..Set::new(bytes(fill.key), fill.record)
+            };
+            let requests = if refusal(fill).is_some() { Vec::new() } else { vec![Request::Set(set)] };
+            self.ask(fill.key, requests, false)
+        };
+        fills.iter().map(ask).collect()
+    }
+
+    pub(crate) fn filled(&self, fill: &Fill<'_>, answer: Answered) -> Result<Filled> {
+        if let Some(error) = refusal(fill) {
+            return Err(error);
+        }
+        let answer = answer.map_err(|trouble| self.failed(fill.key, &trouble))?;
+        let outcome = match (answer.too_large, answer.replies.first()) {
+            (Some(limit), _) => FillOutcome::TooLarge { limit },
+            (None, Some(reply)) if reply.code == Code::Done => FillOutcome::Stored(self.stored_token(fill.key, reply)),
+            (None, Some(reply)) if matches!(reply.code, Code::Changed | Code::NotFound) => FillOutcome::Superseded,
+            (None, other) => return Err(self.odd(fill.key, other)),
+        };
+        Ok(Filled { outcome, generations: answer.generations, proved: answer.proved })
+    }
+
+    pub(crate) fn hand_back_asks<'a>(&self, claims: &[HandBack<'a>]) -> Vec<Ask<'a>> {
+        let ask = |claim: &HandBack<'a>| {
+            let mark_stale = claim.kept == Kept::Stale;
+            let delete = Delete { cas: Some(claim.token.0), mark_stale, ..Delete::new(bytes(claim.key)) };
+            self.ask(claim.key, vec![Request::Delete(delete)], false)
+        };
+        claims.iter().map(ask).collect()
+    }
+
+    pub(crate) fn returned(&self, claim: &HandBack<'_>, answer: Answered) -> Result<Returned> {
+        let answer = answer.map_err(|trouble| self.failed(claim.key, &trouble))?;
+        let held = match answer.replies.first().map(|reply| &reply.code) {
+            Some(Code::Done) => true,
+            Some(Code::Changed | Code::NotFound) => false,
+            _ => return Err(self.odd(claim.key, answer.replies.first())),
+        };
+        Ok(Returned { held, generations: answer.generations, proved: answer.proved })
+    }
+
+    pub(crate) fn validate_asks<'a>(&self, keys: &'a [FarKey]) -> Vec<Ask<'a>> {
+        let get = |key| Request::Get(Get { meta: true, ..Get::new(bytes(key)) });
+        keys.iter().map(|key| self.ask(key, vec![get(key)], true)).collect()
+    }
+
+    /// What goes out after the replies of a validation: each claim that came by accident goes back.
+    pub(crate) fn accident_asks<'a>(&self, keys: &'a [FarKey], answers: &[Answered]) -> Vec<Ask<'a>> {
+        let mut asks = Vec::new();
+        for (key, answer) in keys.iter().zip(answers) {
+            let reply = answer.as_ref().ok().and_then(|answer| answer.replies.first());
+            if let Some(reply) = reply.filter(|reply| reply.won) {
+                let delete = Delete { cas: reply.cas, mark_stale: true, ..Delete::new(bytes(key)) };
+                asks.push(self.ask(key, vec![Request::Delete(delete)], false));
+            }
+        }
+        asks
+    }
+
+    pub(crate) fn checked(&self, key: &FarKey, answer: Answered) -> Result<Check> {
+        let answer = answer.map_err(|trouble| self.failed(key, &trouble))?;
+        let reply = answer.replies.first().filter(|reply| matches!(reply.code, Code::Done | Code::Missing));
+        let Some(reply) = reply else { return Err(self.odd(key, answer.replies.first())) };
+        Ok(Check {
+            token: token(reply).filter(|_| reply.size.is_some_and(|size| size > 0)),
+            marked_stale: reply.stale,
+            left: left(reply),
+            generations: answer.generations,
+            proved: answer.proved,
+        })
+    }
+
+    /// The invalidations are owed from here on; the asks have nothing but that to send.
+    pub(crate) fn invalidate_asks<'a>(&self, keys: &'a [FarKey], strength: Strength) -> Vec<Ask<'a>> {
+        let due = match strength {
+            Strength::Hard => Due::Hard,
+            Strength::Soft => Due::Soft,
+        };
+        keys.iter().for_each(|key| self.nodes().node(self.owner(key)).owe(key, due));
+        keys.iter().map(|key| self.ask(key, Vec::new(), false)).collect()
+    }
+
+    /// The same for scopes: one ask per scope and node, those of one scope together.
+    pub(crate) fn bump_asks<'a>(&self, scopes: &'a [FarKey]) -> Vec<Ask<'a>> {
+        let each = || scopes.iter().flat_map(|scope| (0..self.nodes().count()).map(move |node| (node, scope)));
+        each().for_each(|(node, scope)| self.nodes().node(node).owe(scope, Due::Bump));
+        each().map(|(node, key)| Ask { node, key, requests: Vec::new(), reads: false }).collect()
+    }
+
+    pub(crate) fn invalidated(&self, key: &FarKey, answer: Answered) -> Invalidated {
+        self.invalidated_on(self.owner(key), key, answer)
+    }
+
+    fn invalidated_on(&self, node: usize, key: &FarKey, answer: Answered) -> Invalidated {
+        match answer {
+            // Another request of this process may have replayed it meanwhile.
+            Err(_) if !self.nodes().node(node).owes(key) => Invalidated::Done,
+            Err(trouble) => Invalidated::Pending(trouble.at(&self.nodes().node(node).name)),
+            Ok(_) => Invalidated::Done,
+        }
+    }
+
+    /// One answer per scope from one per scope and node.
+    pub(crate) fn bumped(&self, scopes: &[FarKey], answers: Vec<Answered>) -> Vec<Invalidated> {
+        let mut answers = answers.into_iter();
+        let of_scope = |scope: &FarKey| {
+            let mut all = Invalidated::Done;
+            for (node, answer) in answers.by_ref().take(self.nodes().count()).enumerate() {
+                if let Invalidated::Pending(error) = self.invalidated_on(node, scope, answer) {
+                    all = Invalidated::Pending(error);
+                }
+            }
+            all
+        };
+        scopes.iter().map(of_scope).collect()
+    }
+
+    /// The smallest of the nodes' limits, as far as they are known.
+    pub(crate) fn largest_record(&self) -> Option<usize> {
+        self.nodes().iter().filter_map(|node| Some(node.server()?.largest_value)).min()
+    }
+
+    fn ask<'a>(&self, key: &'a FarKey, requests: Vec<Request<'a>>, reads: bool) -> Ask<'a> {
+        Ask { node: self.owner(key), key, requests, reads }
+    }
+
+    /// Before 1.6.13 the CAS that a store tells is a wrong one.
+    fn stored_token(&self, key: &FarKey, reply: &Reply) -> Option<Token> {
+        let server = self.nodes().node(self.owner(key)).server();
+        token(reply).filter(|_| server.is_some_and(|server| server.features.fenced_delete))
+    }
+
+    fn failed(&self, key: &FarKey, trouble: &Trouble) -> Error {
+        trouble.at(&self.nodes().node(self.owner(key)).name)
+    }
+
+    fn odd(&self, key: &FarKey, reply: Option<&Reply>) -> Error {
+        let said = match reply.map(|reply| &reply.code) {
+            Some(Code::ServerError(text)) => format!("the node answered `SERVER_ERROR {text}`"),
+            Some(code) => format!("the node answered {code:?}, which was not expected"),
+            None => "the node answered nothing".to_owned(),
+        };
+        Error::new(Kind::Backend, said).with("node", &self.nodes().node(self.owner(key)).name)
+    }
+}
+
+/// What no node could keep as it is meant.
+fn refusal(fill: &Fill<'_>) -> Option<Error> {
+    if fill.record.is_empty() {
+        return Some(Error::new(Kind::Codec, "a record of no bytes would read as the mark of a claim"));
+    }
+    let too_long = fill.keep.is_some_and(|keep| keep > LONGEST);
+    too_long.then(|| Error::new(Kind::Config, "memcached keeps nothing for more than 30 days, grace included"))
+}
+
+fn bytes(key: &FarKey) -> Key<'_> {
+    Key::checked_before(key.as_str())
+}
+
+/// CAS 0 is what a server without CAS tells: no fence.
+fn token(reply: &Reply) -> Option<Token> {
+    reply.cas.filter(|cas| *cas != 0).map(Token)
+}
+
+fn left(reply: &Reply) -> Option<Duration> {
+    match reply.left {
+        Some(Left::Seconds(seconds)) => Some(Duration::from_secs(seconds.into())),
+        Some(Left::Forever) | None => None,
+    }
+}
+
+fn whole_seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// One more than asked for: n seconds of memcached live more than n-1.
+fn lease_seconds(lease: Duration) -> u32 {
+    whole_seconds(lease).max(1).saturating_add(1)
+}

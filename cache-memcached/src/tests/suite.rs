@@ -1,0 +1,72 @@
+//! The suite that every far backend must pass.
+
+use std::sync::Arc;
+use std::thread;
+
+use cache_core::backend::{BytesBackend, Lease, Read, Recall};
+use cache_core::clock::Clock;
+use cache_core::key::FarKey;
+use cache_core::testkit::{SuiteFar, Trouble, bytes_suite};
+
+use super::config;
+use super::server::Server;
+use crate::Memcached;
+
+/// Two processes' clients of these servers, which know their limits already.
+fn clients(servers: &[Server]) -> [Memcached; 2] {
+    let ports: Vec<u16> = servers.iter().map(|server| server.port).collect();
+    [(); 2].map(|()| {
+        let client = Memcached::of_another_process(config(&ports), Clock::System).unwrap();
+        let keys: Vec<FarKey> = (0..100).map(|n| FarKey::new(format!("warm:{n}")).unwrap()).collect();
+        let (lease, recall) = (Lease::None, Recall::Never);
+        let read = Read { keys: &keys, scopes: &[], lease, grace: std::time::Duration::ZERO, recall };
+        assert!(BytesBackend::read(&client, &read).iter().all(Result::is_ok));
+        client
+    })
+}
+
+fn bring(servers: &Arc<Vec<Server>>, client: Memcached) -> Arc<dyn Fn(Trouble) + Send + Sync> {
+    let servers = servers.clone();
+    Arc::new(move |trouble| {
+        let of = |key: &FarKey| &servers[client.owner(key)];
+        let delete = |server: &Server, key: &FarKey| {
+            assert_eq!(
+                server.say(&format!("mg {k}\r\nmd {k} q\r\nmn\r\n", k = key.as_str())).lines().last(),
+                Some("MN")
+            )
+        };
+        match &trouble {
+            Trouble::Down(key) => of(key).pause(),
+            Trouble::Up(key) => of(key).resume(),
+            Trouble::Restart(key) => of(key).restart(),
+            Trouble::Evict(key) => delete(of(key), key),
+            Trouble::EvictScope(scope, key) => delete(of(key), scope),
+        }
+    })
+}
+
+fn passes_on(count: usize) {
+    let servers: Arc<Vec<Server>> = Arc::new((0..count).map(|_| Server::start(&[])).collect());
+    let make = || {
+        let [far, other] = clients(&servers);
+        SuiteFar {
+            far: Arc::new(far.clone()),
+            other: Arc::new(other),
+            pass: Arc::new(thread::sleep),
+            trouble: Some(bring(&servers, far)),
+            prefix: "suite:".to_owned(),
+        }
+    };
+    let report = bytes_suite(make).unwrap_or_else(|report| panic!("{report}"));
+    assert!(report.skipped.is_empty(), "{report}");
+}
+
+#[test]
+fn the_blocking_face_passes_on_one_server() {
+    passes_on(1);
+}
+
+#[test]
+fn the_blocking_face_passes_on_several_servers() {
+    passes_on(3);
+}

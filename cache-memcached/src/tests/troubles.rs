@@ -1,0 +1,212 @@
+//! Servers that are no memcached, or no longer: what the caller is told, and how long it takes.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use cache_core::backend::{BytesBackend, Claim, Fill, FillOutcome, Invalidated, Lease, Read, Recall, Seen, Strength};
+use cache_core::clock::Clock;
+use cache_core::error::{Error, Result};
+use cache_core::key::FarKey;
+
+use super::config;
+use super::server::Server;
+use crate::{Config, Memcached};
+
+/// The time that an operation may take at most: `io_timeout`, and what the machine needs beside.
+const IO_TIMEOUT: Duration = Duration::from_millis(100);
+const BESIDE: Duration = Duration::from_millis(50);
+
+fn client(port: u16) -> Memcached {
+    let config = Config { io_timeout: IO_TIMEOUT, connect_timeout: IO_TIMEOUT, ..config(&[port]) };
+    Memcached::of_another_process(config, Clock::System).unwrap()
+}
+
+fn key() -> FarKey {
+    FarKey::new("troubles:k").unwrap()
+}
+
+fn read(client: &Memcached) -> Result<Seen> {
+    let lease = Lease::Claim(Duration::from_secs(30));
+    let keys = [key()];
+    let read = Read { keys: &keys, scopes: &[], lease, grace: Duration::ZERO, recall: Recall::Never };
+    let began = Instant::now();
+    let seen = BytesBackend::read(client, &read).remove(0);
+    assert!(began.elapsed() < IO_TIMEOUT + BESIDE, "{:?}", began.elapsed());
+    seen
+}
+
+/// A server that treats each of its connections like this, one after the other.
+fn served(serve: impl Fn(TcpStream) + Send + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || listener.incoming().for_each(|stream| serve(stream.unwrap())));
+    port
+}
+
+/// Reads one line and, if it is the question, the second one.
+fn question(stream: &mut TcpStream) {
+    let mut bytes = [0; 512];
+    let _ = stream.read(&mut bytes);
+}
+
+const INTRODUCTION: &[u8] = b"VERSION 1.6.18\r\nSTAT item_size_max 1048576\r\nEND\r\n";
+
+/// A memcached as far as its introduction, which answers the first request like this.
+fn introduced(answer: &'static [u8]) -> u16 {
+    served(move |mut stream| {
+        question(&mut stream);
+        let _ = stream.write_all(INTRODUCTION);
+        question(&mut stream);
+        let _ = stream.write_all(answer);
+    })
+}
+
+fn refusal(seen: Result<Seen>, words: &[&str]) -> Error {
+    let error = seen.expect_err("no record can come from here");
+    let text = error.to_string();
+    for word in words {
+        assert!(text.contains(word), "`{text}` should say `{word}`");
+    }
+    assert!(text.contains("node: 127.0.0.1:"), "`{text}` should name the node");
+    error
+}
+
+#[test]
+fn what_is_no_memcached_is_told_clearly_and_in_time() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    refusal(read(&client(nobody)), &["no connection could be made", "refused"]);
+    let web = served(|mut stream| {
+        question(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    });
+    refusal(read(&client(web)), &["not memcached's protocol", "HTTP/1.1 400 Bad Request"]);
+    let kept = Mutex::new(Vec::new());
+    let silent = served(move |stream| kept.lock().unwrap().push(stream));
+    refusal(read(&client(silent)), &["did not answer within"]);
+    let full = served(|mut stream| drop(stream.write_all(b"ERROR Too many open connections\r\n")));
+    refusal(read(&client(full)), &["Too many open connections"]);
+    let old = served(|mut stream| {
+        question(&mut stream);
+        let _ = stream.write_all(b"VERSION 1.6.9\r\nEND\r\n");
+        question(&mut stream);
+    });
+    refusal(read(&client(old)), &["1.6.9 is too old", "1.6.10"]);
+    let binary = Server::start_unprobed(&["-B", "binary"]);
+    // It takes the question for the header of a request of its own protocol, a bad one.
+    refusal(read(&client(binary.port)), &["closed the connection"]);
+}
+
+#[test]
+fn a_reply_that_breaks_off_or_makes_no_sense_is_no_record() {
+    for (answer, words) in [
+        (b"VA 10 c1 O".as_slice(), "in the middle of a reply"),
+        (b"", "closed the connection"),
+        (b"VA 3 c1 t30 s3 f0 O4294967295\r\nabc\r\n", "another request"),
+        (b"EN O4294967295\r\n", "another request"),
+        (b"\0\xff\0\xff\r\n", "not memcached's protocol"),
+        (b"VA 99999999999 O1\r\n", "larger than any item"),
+        (b"ERROR\r\n", "did not understand"),
+    ] {
+        refusal(read(&client(introduced(answer))), &[words]);
+    }
+}
+
+#[test]
+fn a_server_that_dribbles_is_left_at_the_deadline() {
+    let port = served(|mut stream| {
+        question(&mut stream);
+        let _ = stream.write_all(INTRODUCTION);
+        question(&mut stream);
+        for byte in b"VA 1000 c1 t30 s1000 f0 O1 k".iter().cycle() {
+            if stream.write_all(&[*byte]).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    assert!(read(&client(port)).is_err());
+}
+
+#[test]
+fn a_pooled_connection_that_died_is_replaced_and_the_request_repeated_once() {
+    let server = Server::start(&[]);
+    let client = client(server.port);
+    assert_eq!(read(&client).unwrap().claim, Claim::Won);
+    server.restart();
+    assert_eq!(read(&client).unwrap().claim, Claim::Won, "the restarted server knows nothing, and was asked");
+    server.kill();
+    refusal(read(&client), &["no connection could be made"]);
+    server.restart();
+    assert_eq!(read(&client).unwrap().claim, Claim::Won);
+}
+
+#[test]
+fn a_server_that_stands_still_costs_one_timeout_and_owes_what_was_invalidated() {
+    let server = Server::start(&[]);
+    let client = client(server.port);
+    let won = read(&client).unwrap();
+    let key = key();
+    let fill = Fill { key: &key, record: b"old", token: won.token.unwrap(), keep: None, grace: Duration::ZERO };
+    assert!(matches!(
+        BytesBackend::fill(&client, &[fill], &[]).remove(0).unwrap().outcome,
+        FillOutcome::Stored(Some(_))
+    ));
+    server.pause();
+    refusal(read(&client), &["did not answer within"]);
+    let pending = BytesBackend::invalidate(&client, &[key], Strength::Hard).remove(0);
+    assert!(matches!(pending, Invalidated::Pending(_)), "{pending:?}");
+    server.resume();
+    let seen = read(&client).unwrap();
+    assert_eq!((seen.record, seen.claim), (None, Claim::Won), "the invalidation went before the read");
+}
+
+#[test]
+fn a_value_above_the_limit_is_not_sent_and_the_old_one_stays() {
+    let server = Server::start(&[]);
+    let client = client(server.port);
+    let won = read(&client).unwrap();
+    let key = key();
+    let large = vec![b'x'; 1 << 20];
+    let fill = Fill { key: &key, record: &large, token: won.token.unwrap(), keep: None, grace: Duration::ZERO };
+    let outcome = BytesBackend::fill(&client, &[fill], &[]).remove(0).unwrap().outcome;
+    let FillOutcome::TooLarge { limit } = outcome else { panic!("{outcome:?}") };
+    assert!((1_048_000..1 << 20).contains(&limit), "{limit}");
+    assert_eq!(BytesBackend::size_limit(&client), Some(limit));
+    let fill = Fill { record: &large[..limit], ..fill };
+    let outcome = BytesBackend::fill(&client, &[fill], &[]).remove(0).unwrap().outcome;
+    assert!(
+        matches!(outcome, FillOutcome::Stored(_)),
+        "the stub is still there, and the largest value fits: {outcome:?}"
+    );
+}
+
+#[test]
+fn without_cas_there_is_no_fence() {
+    let server = Server::start(&["-C"]);
+    let seen = read(&client(server.port)).unwrap();
+    assert_eq!(seen.token, None);
+}
+
+#[test]
+fn a_pool_that_is_used_up_is_waited_for_and_then_said() {
+    let server = Server::start(&[]);
+    let config =
+        Config { pool_size: 1, io_timeout: IO_TIMEOUT, pool_timeout: Some(IO_TIMEOUT / 2), ..config(&[server.port]) };
+    let client = Memcached::of_another_process(config, Clock::System).unwrap();
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..8).map(|_| scope.spawn(|| read(&client))).collect();
+        all.into_iter().for_each(|one| assert!(one.join().unwrap().is_ok(), "they take turns"));
+        server.pause();
+        let results: Vec<String> = (0..2)
+            .map(|_| scope.spawn(|| read(&client)))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|one| one.join().unwrap().unwrap_err().to_string())
+            .collect();
+        assert!(results.iter().any(|text| text.contains("pool_size")), "{results:?}");
+    });
+    server.resume();
+    assert!(read(&client).is_ok());
+}
