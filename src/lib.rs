@@ -1,7 +1,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc = include_str!("../README.md")]
 
-pub use cache_core::config::{BackendUrl, Settings, Ttl};
+pub use cache_core::config::{BackendUrl, Configuration, Environment, Settings, Ttl};
 pub use cache_core::direct::Namespace;
 pub use cache_core::error::{Error, Kind, Result};
 pub use cache_core::key::{FarKey, Key, KeyGenerator, KeyPlace, KeyRef, ReadableKeys, Sha1Keys};
