@@ -177,7 +177,7 @@ fn trouble_from_the_environment_names_the_variable() {
     for (variables, told) in [
         (
             [("CACHE_USERS", "shared://nowhere"), ("CACHE_USERS__LEASE", "9s")],
-            "configuration: there is no such place (place: nowhere, key: near, value: shared://nowhere, region: users, \
+            "configuration: there is no such place (place: nowhere, key: backends, value: shared://nowhere, region: users, \
              variable: CACHE_USERS)",
         ),
         (
@@ -313,4 +313,35 @@ mod files {
         assert!(configured.is_ok() && backends(&registry, "users") == "memory://");
         assert!(error.to_string().contains(&format!("file: {}:2", path.display())), "{error}");
     }
+
+    #[test]
+    fn the_examples_in_the_documents_are_good() {
+        for text in [include_str!("../README.md"), include_str!("../docs/configuration.md")] {
+            let registry = listening([]);
+            // Refused where this build has the scheme.
+            let _ = registry.register_scheme("memcached", open_shared);
+            let blocks = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+            let examples: Vec<&str> = blocks.filter(|block| block.contains("[regions.")).collect();
+            assert_eq!(examples.len(), 1);
+            // Only a build with zstd takes it.
+            let told = |line: &&str| cfg!(feature = "zstd") || !line.starts_with("compress");
+            let example: Vec<&str> = examples[0].lines().filter(told).collect();
+            let configuration = Configuration::new().toml("example", &example.join("\n")).expect("it is good");
+            registry.configure_all(&configuration).expect("all is complete");
+            let long_term = backends(&registry, "long_term");
+            assert!(long_term.starts_with("memory://?capacity=256MiB"), "{long_term}");
+        }
+    }
+}
+
+#[test]
+fn the_documents_name_every_setting() {
+    let error = Settings::new().set("?", "").expect_err("it is not known");
+    let (_, known) = error.message().split_once("known are ").expect("it says what is");
+    let (page, readme) = (include_str!("../docs/configuration.md"), include_str!("../README.md"));
+    for name in known.split(", ") {
+        assert!(page.contains(&format!("\n| `{name}` | ")), "{name} has no line in docs/configuration.md");
+        assert!(readme.contains(&format!("`{name}`")), "{name} is not in README.md");
+    }
+    assert_eq!(page.matches("\n| `").count() - page.matches("\n| `CACHE_").count(), known.split(", ").count());
 }

@@ -49,7 +49,7 @@ impl Layer {
     pub(super) fn move_to(&mut self, backends: Vec<String>, place: &str) {
         self.settings.backends = backends;
         self.tiers = Tiers::Replaced;
-        self.places.extend(["near", "far"].map(|tier| (tier.to_owned(), place.to_owned())));
+        self.places.extend(["near", "far", "backends"].map(|key| (key.to_owned(), place.to_owned())));
     }
 
     /// Says that the backends named here are all.

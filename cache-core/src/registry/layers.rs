@@ -97,9 +97,8 @@ impl Registry {
     pub(super) fn place(&self, region: &str, mut settings: Settings) -> Result<(Settings, Placed)> {
         let mut placed = Placed::default();
         for text in settings.take_backends() {
-            let url = BackendUrl::parse(&text)?;
-            // Which of the keys is named does not matter: both stand at the place of the URL.
-            let opened = self.open_backend(region, "near", &url)?;
+            let url = BackendUrl::parse(&text).map_err(|error| error.with("region", region))?;
+            let opened = self.open_backend(region, "backends", &url)?;
             let (tier, slot) = match &opened {
                 Opened::Near(_) => ("near", &mut placed.near),
                 Opened::Far { .. } => ("far", &mut placed.far),
