@@ -55,6 +55,11 @@ pub use schemes::{open_known_schemes, registry};
 #[doc = include_str!("../cache-macros/src/cached.md")]
 mod examples_of_the_attribute {}
 
+/// Tries the examples in the documents.
+#[cfg(all(doctest, feature = "memory", feature = "toml"))]
+#[doc = include_str!("../docs/configuration.md")]
+mod examples_of_the_documents {}
+
 /// What the attribute's output may touch.
 #[doc(hidden)]
 pub use cache_core::rt as __private;

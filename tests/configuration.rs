@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cache::{
@@ -170,6 +171,29 @@ fn the_environment_alone_configures_a_region_if_it_says_enough() {
     assert_eq!(registry.unclaimed_variables(), ["CACHE_LITTLE", "CACHE_NOBODYS__TTL"]);
     let error = registry.configure("dir", minute().near("memory://")).expect_err("it is no URL");
     assert!(error.to_string().contains("variable: CACHE_DIR"), "{error}");
+}
+
+#[test]
+fn what_the_environment_says_in_vain_is_tried_once() {
+    let opened = Arc::new(AtomicUsize::new(0));
+    let registry = listening([("CACHE_LITTLE", "counted://"), ("CACHE_LATE", "late://"), ("CACHE_LATE__TTL", "1m")]);
+    let count = opened.clone();
+    let open = move |url: &BackendUrl, context: &OpenContext| {
+        count.fetch_add(1, Ordering::Relaxed);
+        open_shared(url, context)
+    };
+    registry.register_scheme("counted", open).expect("it is not known yet");
+    let (little, late) = (registry.region("little"), registry.region("late"));
+    for number in 0..3 {
+        assert_eq!(little.get_or_create_value("ns", 1, || number), number, "it has no `ttl`");
+        assert_eq!(late.get_or_create_value("ns", 1, || number), number, "nobody can open it");
+    }
+    assert_eq!(opened.load(Ordering::Relaxed), 1, "once for all calls");
+    let open = |_: &BackendUrl, _: &OpenContext| -> cache::Result<Opened> {
+        Ok(Opened::Near(Arc::new(cache::memory::MemoryBackend::builder().build()?)))
+    };
+    registry.register_scheme("late", open).expect("it is not known yet");
+    assert_eq!((late.get_or_create_value("ns", 1, || 5), late.get_or_create_value("ns", 1, || 6)), (5, 5));
 }
 
 #[test]

@@ -85,12 +85,25 @@ impl Registry {
     }
 
     /// The state of a region that nobody configured but the environment; `None` if that does not speak of it either.
+    ///
+    /// What failed is remembered, so that calls of such a region do not open backends in vain again and again. Only another
+    /// scheme can change the outcome.
     pub(super) fn state_by_environment(&self, name: &str) -> Option<Result<Arc<RegionState>>> {
-        match self.shared.environment.get()?.layer(name) {
-            Ok(None) => None,
-            Ok(Some(_)) => Some(self.state_for(name, Settings::new())),
-            Err(error) => Some(Err(error)),
+        let environment = self.shared.environment.get()?;
+        let failed = self.shared.failed.read().unwrap_or_else(PoisonError::into_inner).get(name).map(Error::again);
+        if let Some(error) = failed {
+            return Some(Err(error));
         }
+        let state = match environment.layer(name) {
+            Ok(None) => return None,
+            Ok(Some(_)) => self.state_for(name, Settings::new()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &state {
+            let mut failed = self.shared.failed.write().unwrap_or_else(PoisonError::into_inner);
+            failed.insert(name.to_owned(), error.again());
+        }
+        Some(state)
     }
 
     /// Opens the backends whose tier is not known yet, and puts each where it belongs.

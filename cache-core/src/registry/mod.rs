@@ -41,6 +41,8 @@ struct Shared {
     environment: OnceLock<Environment>,
     schemes: RwLock<BTreeMap<String, Arc<dyn Scheme>>>,
     regions: RwLock<HashMap<String, Configured>>,
+    /// Why regions that only the environment speaks of are not configured.
+    failed: RwLock<HashMap<String, Error>>,
     complaints: Complaints,
 }
 
@@ -119,6 +121,7 @@ impl RegistryBuilder {
                 environment: environment.map_or_else(OnceLock::new, OnceLock::from),
                 schemes: RwLock::default(),
                 regions: RwLock::default(),
+                failed: RwLock::default(),
                 complaints: Complaints::default(),
             }),
         }
@@ -313,6 +316,7 @@ impl Registry {
 
     fn set_scheme(&self, scheme: &str, opener: Arc<dyn Scheme>) {
         self.shared.schemes.write().unwrap_or_else(PoisonError::into_inner).insert(scheme.to_owned(), opener);
+        self.shared.failed.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn states(&self) -> Vec<Arc<RegionState>> {
