@@ -1,6 +1,9 @@
 //! A slow function, cached in memory: what a call costs, who loads, and what an invalidation does.
 //!
 //! `cargo run --release --example quickstart`
+//!
+//! The environment may say where the results are kept, and that changes nothing here: `CACHE_LONG_TERM='memory://?entries=1'`
+//! bounds them by number, and `CACHE_LONG_TERM=off` keeps none.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -28,9 +31,12 @@ fn crate_graph(workspace: &str, with_dev: bool) -> Result<Arc<CrateGraph>, Failu
 }
 
 fn main() -> Result<(), Failure> {
-    // In a service this is done once, at its start. The rest of the program does not know where its results are kept.
+    // In a service this is done once, at its start. The rest of the program does not know where its results are kept; the
+    // variable CACHE_LONG_TERM overrides what is said here.
     let settings = Settings::new().ttl(Duration::from_secs(600)).near("memory://?capacity=64MiB");
     cache::registry().configure("long_term", settings)?;
+    let backends = cache::registry().backends("long_term").unwrap_or_default();
+    println!("The results are kept in: {}\n", if backends.is_empty() { "nothing".into() } else { backends.join(", ") });
     let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
     println!("{:<57} {:>12} {:>18}", "", "took", "the function ran");

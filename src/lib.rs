@@ -1,7 +1,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc = include_str!("../README.md")]
 
-pub use cache_core::config::{BackendUrl, Settings, Ttl};
+pub use cache_core::config::{BackendUrl, Configuration, Environment, Settings, Ttl};
 pub use cache_core::direct::Namespace;
 pub use cache_core::error::{Error, Kind, Result};
 pub use cache_core::key::{FarKey, Key, KeyGenerator, KeyPlace, KeyRef, ReadableKeys, Sha1Keys};
@@ -54,6 +54,11 @@ pub use schemes::{open_known_schemes, registry};
 #[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../cache-macros/src/cached.md")]
 mod examples_of_the_attribute {}
+
+/// Tries the examples in the documents.
+#[cfg(all(doctest, feature = "memory", feature = "toml"))]
+#[doc = include_str!("../docs/configuration.md")]
+mod examples_of_the_documents {}
 
 /// What the attribute's output may touch.
 #[doc(hidden)]

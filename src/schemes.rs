@@ -1,12 +1,17 @@
-//! Which backends a registry of this build can open.
+//! The program's registry: which backends it can open, and that it listens to the environment.
 
 use std::sync::Once;
 
-use cache_core::config::BackendUrl;
+use cache_core::config::{BackendUrl, Environment};
 use cache_core::error::Result;
 use cache_core::registry::{OpenContext, Opened, Registry};
 
-/// The program's registry, in which every backend of this build is known.
+/// The program's registry, in which every backend of this build is known and the environment is listened to.
+///
+/// The variables of the process are read once, when this is first called: `CACHE_<REGION>` and
+/// `CACHE_<REGION>__<SETTING>` override what code and files say ([`Environment`]). A registry that was made the program's
+/// own with an environment of its own, be it an empty one, keeps that; so does one in which regions were configured before
+/// this was first called.
 ///
 /// ```
 /// use cache::{Settings, registry};
@@ -18,7 +23,11 @@ use cache_core::registry::{OpenContext, Opened, Registry};
 pub fn registry() -> &'static Registry {
     static OPENED: Once = Once::new();
     let registry = Registry::global();
-    OPENED.call_once(|| open_known_schemes(registry));
+    OPENED.call_once(|| {
+        open_known_schemes(registry);
+        // Refused if it has an environment, which then is what its maker wants, or if it is too late.
+        let _ = registry.take_environment(Environment::of_process());
+    });
     registry
 }
 

@@ -35,21 +35,48 @@ impl Default for Compression {
 impl FromStr for Compression {
     type Err = Error;
 
-    /// `none`, or `zstd` with its defaults.
+    /// `none`, or `zstd` with its defaults, or with others: `zstd?level=9&min_len=4KiB`.
     ///
     /// # Errors
     ///
-    /// [`Kind::Config`] for another name, or for `zstd` in a build without it.
-    fn from_str(name: &str) -> Result<Self, Error> {
+    /// [`Kind::Config`] for another name, for `zstd` in a build without it, and for a parameter that is not known or has
+    /// a value that is not allowed.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let (name, parameters) = text.split_once('?').unwrap_or((text, ""));
         match name {
-            "none" => Ok(Compression::None),
+            "none" if parameters.is_empty() => Ok(Compression::None),
+            "none" => Err(Error::new(Kind::Config, "the compression `none` has no parameters")),
             #[cfg(feature = "zstd")]
-            "zstd" => Ok(Compression::default()),
+            "zstd" => zstd_with(parameters),
             #[cfg(not(feature = "zstd"))]
             "zstd" => Err(Error::new(Kind::Config, "zstd is not in this build: switch on the feature `zstd`")),
             _ => Err(Error::new(Kind::Config, format!("unknown compression `{name}` (known: none, zstd)"))),
         }
     }
+}
+
+/// zstd by `level=9&min_len=4KiB`; what is not named has its default.
+#[cfg(feature = "zstd")]
+fn zstd_with(parameters: &str) -> Result<Compression, Error> {
+    let (mut level, mut min_len) = (3, 1024);
+    for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+        let refused = |why: String| Error::new(Kind::Config, format!("{why}, not `{parameter}`"));
+        match parameter.split_once('=') {
+            Some(("level", value)) => {
+                let number = value.parse().ok().filter(|level| (1..=22).contains(level));
+                level =
+                    number.ok_or_else(|| refused("the `level` of zstd is a whole number from 1 to 22".to_owned()))?;
+            }
+            Some(("min_len", value)) => {
+                let size =
+                    value.parse::<bytesize::ByteSize>().ok().and_then(|size| usize::try_from(size.as_u64()).ok());
+                let form = "the `min_len` of zstd is a size, such as `1024` or `4KiB`";
+                min_len = size.ok_or_else(|| refused(form.to_owned()))?;
+            }
+            _ => return Err(refused("zstd has the parameters `level` and `min_len`".to_owned())),
+        }
+    }
+    Ok(Compression::Zstd { level, min_len })
 }
 
 /// The numbers in a record.
@@ -264,6 +291,14 @@ mod tests {
     fn compressions_are_named() {
         assert_eq!("none".parse::<Compression>().unwrap(), Compression::None);
         assert_eq!("zstd".parse::<Compression>().unwrap(), Compression::Zstd { level: 3, min_len: 1024 });
+        let own = "zstd?level=22&min_len=4KiB".parse::<Compression>();
+        assert_eq!(own.unwrap(), Compression::Zstd { level: 22, min_len: 4096 });
+        let told = |text: &str| text.parse::<Compression>().unwrap_err().message().to_owned();
+        assert_eq!(told("zstd?level=23"), "the `level` of zstd is a whole number from 1 to 22, not `level=23`");
+        assert!(told("zstd?level=0").contains("1 to 22"));
+        assert!(told("zstd?min_len=big").contains("`4KiB`, not `min_len=big`"));
+        assert!(told("zstd?window=1").contains("`level` and `min_len`"));
+        assert!(told("none?level=1").contains("no parameters"));
         let error = "gzip".parse::<Compression>().unwrap_err();
         assert_eq!(error.message(), "unknown compression `gzip` (known: none, zstd)");
     }

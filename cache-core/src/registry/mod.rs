@@ -3,6 +3,7 @@
 //! A program has one of its own ([`Registry::global`]), tests make as many as they like.
 
 mod isolation;
+mod layers;
 mod scheme;
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,7 +12,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::{BackendUrl, Checked, On, Settings};
+use crate::config::{BackendUrl, Checked, Environment, On, Settings, told};
 use crate::drive;
 use crate::error::{Error, Kind, Result};
 use crate::observe::{Complaints, Observer, Stats};
@@ -20,6 +21,7 @@ use crate::state::{Far, Gate, Parts, RegionState, Strictness};
 
 pub use isolation::{Isolated, isolated, isolated_async};
 pub(crate) use isolation::{current, is_any};
+use layers::Placed;
 pub use scheme::{OpenContext, Opened, Scheme};
 
 /// The regions of a program, or of a test. Clones share them.
@@ -36,8 +38,11 @@ struct Shared {
     strictness: Strictness,
     observer: Option<Arc<dyn Observer>>,
     kind: RegistryKind,
+    environment: OnceLock<Environment>,
     schemes: RwLock<BTreeMap<String, Arc<dyn Scheme>>>,
     regions: RwLock<HashMap<String, Configured>>,
+    /// Why regions that only the environment speaks of are not configured.
+    failed: RwLock<HashMap<String, Error>>,
     complaints: Complaints,
 }
 
@@ -52,7 +57,10 @@ enum RegistryKind {
 }
 
 struct Configured {
+    /// All that was said of it, merged; to say that again is no mistake.
     settings: Settings,
+    /// The URLs of its backends: the near one, then the far one.
+    backends: Vec<String>,
     state: Arc<RegionState>,
 }
 
@@ -63,6 +71,7 @@ pub struct RegistryBuilder {
     clock: Clock,
     strictness: Strictness,
     observer: Option<Arc<dyn Observer>>,
+    environment: Option<Environment>,
 }
 
 impl RegistryBuilder {
@@ -84,6 +93,12 @@ impl RegistryBuilder {
         self
     }
 
+    /// The environment, which overrides the settings of every region; none unless set.
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = Some(environment);
+        self
+    }
+
     /// A registry without regions or schemes.
     pub fn build(self) -> Registry {
         self.build_as(RegistryKind::AsConfigured)
@@ -96,15 +111,17 @@ impl RegistryBuilder {
     }
 
     fn build_as(self, kind: RegistryKind) -> Registry {
-        let RegistryBuilder { clock, strictness, observer } = self;
+        let RegistryBuilder { clock, strictness, observer, environment } = self;
         Registry {
             shared: Arc::new(Shared {
                 clock,
                 strictness,
                 observer,
                 kind,
+                environment: environment.map_or_else(OnceLock::new, OnceLock::from),
                 schemes: RwLock::default(),
                 regions: RwLock::default(),
+                failed: RwLock::default(),
                 complaints: Complaints::default(),
             }),
         }
@@ -156,12 +173,14 @@ impl Registry {
         self.shared.schemes.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
-    /// Configures the region `name`. To say the same twice is to say it once.
+    /// Configures the region `name`. What the registry's environment says of it overrides `settings`. To say the same
+    /// twice is to say it once.
     ///
     /// # Errors
     ///
     /// [`Kind::Config`] if a setting is missing or not allowed, a scheme is not known, a backend refuses its URL, or the
-    /// region is configured already with other settings. It names region, key and value, and what is allowed.
+    /// region is configured already and the merged settings are others. It names region, key and value, what is allowed,
+    /// and the variable if it was one of the environment.
     pub fn configure(&self, name: &str, settings: Settings) -> Result<()> {
         self.state_for(name, settings).map(|_| ())
     }
@@ -194,7 +213,7 @@ impl Registry {
         let state = regions.get(name).map(|configured| configured.state.clone());
         drop(regions);
         match self.shared.kind {
-            RegistryKind::AsConfigured => state,
+            RegistryKind::AsConfigured => state.or_else(|| self.state_by_environment(name)?.ok()),
             RegistryKind::InMemory => state.or_else(|| self.state_for(name, Settings::new().ttl(TEST_TTL)).ok()),
         }
     }
@@ -203,11 +222,28 @@ impl Registry {
     pub(crate) fn complain_unconfigured(&self, region: &str) {
         if let Some(unsaid) = self.shared.complaints.due("unconfigured", region, self.shared.clock.now_or_just_after())
         {
-            tracing::warn!(region, unsaid, "region `{region}` is not configured: its functions run uncached");
+            match self.state_by_environment(region) {
+                Some(Err(error)) => tracing::warn!(
+                    region,
+                    unsaid,
+                    "region `{region}` is configured by the environment alone, which does not suffice: its functions run \
+                     uncached. {error}"
+                ),
+                _ => tracing::warn!(region, unsaid, "region `{region}` is not configured: its functions run uncached"),
+            }
         }
     }
 
     fn state_for(&self, name: &str, settings: Settings) -> Result<Arc<RegionState>> {
+        let layer = self.shared.environment.get().map(|environment| environment.layer(name)).transpose()?.flatten();
+        let settings = match &layer {
+            Some(layer) => layer.over(settings),
+            None => settings,
+        };
+        self.state_of_merged(name, settings.settled()).map_err(|error| told(layer.as_slice(), error))
+    }
+
+    fn state_of_merged(&self, name: &str, settings: Settings) -> Result<Arc<RegionState>> {
         let settings = match self.shared.kind {
             RegistryKind::AsConfigured => settings,
             RegistryKind::InMemory => settings.in_memory(),
@@ -221,12 +257,15 @@ impl Registry {
             let message = format!("the region is configured already, with other settings: {differ}");
             return Err(Error::new(Kind::Config, message).with("region", name));
         }
-        let state = Arc::new(self.open(name, settings.check(name)?)?);
-        regions.insert(name.to_owned(), Configured { settings, state: state.clone() });
+        let (placed, mut opened) = self.place(name, settings.clone())?;
+        let checked = placed.check(name)?;
+        let backends = checked.backends();
+        let state = Arc::new(self.open(name, checked, &mut opened)?);
+        regions.insert(name.to_owned(), Configured { settings, backends, state: state.clone() });
         Ok(state)
     }
 
-    fn open(&self, name: &str, settings: Checked) -> Result<RegionState> {
+    fn open(&self, name: &str, settings: Checked, opened: &mut Placed) -> Result<RegionState> {
         let parts = Parts {
             name: name.to_owned(),
             policy: crate::policy::Policy::never_expiring(),
@@ -238,16 +277,20 @@ impl Registry {
             gate: Gate::Off,
         };
         let Checked::On(on) = settings else { return Ok(RegionState::new(parts)) };
+        let mut open = |key: &'static str, url: &BackendUrl| match opened.take(key) {
+            Some(opened) => Ok(opened),
+            None => self.open_backend(name, key, url),
+        };
         let near = match &on.tier.near {
             None => None,
-            Some(url) => match self.open_backend(name, "near", url)? {
+            Some(url) => match open("near", url)? {
                 Opened::Near(near) => Some(near),
                 Opened::Far { .. } => return Err(misplaced(name, "near", url, "far")),
             },
         };
         let far = match &on.tier.far {
             None => None,
-            Some(url) => match self.open_backend(name, "far", url)? {
+            Some(url) => match open("far", url)? {
                 Opened::Far { blocking, tasks } => Some(far(name, &on, blocking, tasks)?),
                 Opened::Near(_) => return Err(misplaced(name, "far", url, "near")),
             },
@@ -273,6 +316,7 @@ impl Registry {
 
     fn set_scheme(&self, scheme: &str, opener: Arc<dyn Scheme>) {
         self.shared.schemes.write().unwrap_or_else(PoisonError::into_inner).insert(scheme.to_owned(), opener);
+        self.shared.failed.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn states(&self) -> Vec<Arc<RegionState>> {
