@@ -31,7 +31,8 @@ pub fn registry() -> &'static Registry {
     registry
 }
 
-/// Lets `registry` open every backend of this build: `memory://` with the feature `memory`. A scheme that it knows
+/// Lets `registry` open every backend of this build: `memory://` with the feature `memory`, `memcached://` and
+/// `memcached+unix://` with the feature `memcached`. A scheme that it knows
 /// already stays as it is.
 pub fn open_known_schemes(registry: &Registry) {
     let known = registry.schemes();
@@ -46,6 +47,10 @@ type Open = fn(&BackendUrl, &OpenContext) -> Result<Opened>;
 const BUILT_IN: &[(&str, Open)] = &[
     #[cfg(feature = "memory")]
     ("memory", open_memory),
+    #[cfg(feature = "memcached")]
+    ("memcached", open_memcached),
+    #[cfg(feature = "memcached")]
+    ("memcached+unix", open_memcached),
 ];
 
 #[cfg(feature = "memory")]
@@ -57,4 +62,11 @@ fn open_memory(url: &BackendUrl, _context: &OpenContext) -> Result<Opened> {
     }
     let backend = cache_memory::MemoryBackend::from_parameters(url.parameters())?;
     Ok(Opened::Near(std::sync::Arc::new(backend)))
+}
+
+#[cfg(feature = "memcached")]
+fn open_memcached(url: &BackendUrl, context: &OpenContext) -> Result<Opened> {
+    use cache_memcached::{Config, Memcached};
+    let backend = std::sync::Arc::new(Memcached::new(Config::from_url(url)?, context.clock.clone())?);
+    Ok(Opened::Far { blocking: Some(backend.clone()), tasks: None })
 }
