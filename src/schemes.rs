@@ -68,5 +68,11 @@ fn open_memory(url: &BackendUrl, _context: &OpenContext) -> Result<Opened> {
 fn open_memcached(url: &BackendUrl, context: &OpenContext) -> Result<Opened> {
     use cache_memcached::{Config, Memcached};
     let backend = std::sync::Arc::new(Memcached::new(Config::from_url(url)?, context.clock.clone())?);
-    Ok(Opened::Far { blocking: Some(backend.clone()), tasks: None })
+    Ok(Opened::Far {
+        blocking: Some(backend.clone()),
+        #[cfg(feature = "tokio")]
+        tasks: Some(backend),
+        #[cfg(not(feature = "tokio"))]
+        tasks: None,
+    })
 }

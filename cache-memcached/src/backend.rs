@@ -29,6 +29,8 @@ struct Shared {
     topology: Topology,
     nodes: Nodes,
     pools: Vec<Pool>,
+    #[cfg(feature = "tokio")]
+    links: Vec<crate::tasks::Links>,
 }
 
 /// The nodes that this process knows, by address: what is owed to one is owed by all its regions.
@@ -64,7 +66,25 @@ impl Memcached {
             connect_timeout: config.connect_timeout,
         };
         let pools = config.nodes.iter().map(|node| Pool::new(node.address.clone(), settings.clone())).collect();
-        Ok(Memcached { shared: Arc::new(Shared { config, clock, topology, nodes, pools }) })
+        #[cfg(feature = "tokio")]
+        let links = config.nodes.iter().map(|node| {
+            crate::tasks::Links::new(
+                node.address.clone(),
+                config.connect_timeout,
+                config.io_timeout,
+                config.max_in_flight,
+            )
+        });
+        let shared = Shared {
+            #[cfg(feature = "tokio")]
+            links: links.collect(),
+            config,
+            clock,
+            topology,
+            nodes,
+            pools,
+        };
+        Ok(Memcached { shared: Arc::new(shared) })
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -81,6 +101,11 @@ impl Memcached {
 
     pub(crate) fn pool(&self, node: usize) -> &Pool {
         &self.shared.pools[node]
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn links(&self, node: usize) -> &crate::tasks::Links {
+        &self.shared.links[node]
     }
 
     /// The node that keeps this key.

@@ -42,10 +42,6 @@ impl Replies {
         Replies { expected, answered: 0, replies }
     }
 
-    pub(crate) fn is_complete(&self) -> bool {
-        self.answered == self.expected.len()
-    }
-
     /// Takes in what `inbox` holds, and no byte more than belongs to this batch. While the batch is not complete, the
     /// answer is how many bytes must be in the inbox before it is worth looking again.
     pub(crate) fn absorb(&mut self, inbox: &mut Inbox, features: Features) -> Result<Absorbed, Broken> {
@@ -160,11 +156,11 @@ mod tests {
         let mut replies = Replies::to(batch.expected);
         let mut inbox = Inbox::new();
         for (at, byte) in bytes.bytes().enumerate().take(ours) {
-            assert!(!replies.is_complete(), "complete before byte {at}");
             receive(&mut inbox, &[byte], 1);
-            replies.absorb(&mut inbox, FEATURES).unwrap();
+            let complete = replies.absorb(&mut inbox, FEATURES) == Ok(Absorbed::Complete);
+            assert_eq!(complete, at + 1 == ours, "after byte {at}");
         }
-        assert!(replies.is_complete() && inbox.is_empty());
+        assert!(inbox.is_empty());
         let codes: Vec<Code> = replies.into_replies().into_iter().map(|reply| reply.code).collect();
         assert_eq!(codes, [Code::Value, Code::Barrier]);
     }

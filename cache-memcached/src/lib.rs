@@ -10,6 +10,8 @@ mod operations;
 mod pending;
 pub mod proto;
 mod server;
+#[cfg(feature = "tokio")]
+mod tasks;
 mod topology;
 mod trouble;
 mod work;

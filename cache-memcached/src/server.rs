@@ -59,15 +59,14 @@ pub(crate) const ANY: Features = Features { fenced_delete: false, opaque_on_miss
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::batch::{Inbox, Replies};
+    use crate::batch::{Absorbed, Inbox, Replies};
 
     fn answered(text: &str) -> Result<Server, Trouble> {
         let mut inbox = Inbox::new();
         inbox.room(text.len())[..text.len()].copy_from_slice(text.as_bytes());
         inbox.came(text.len());
         let mut replies = Replies::to(Server::question().expected);
-        replies.absorb(&mut inbox, ANY).map_err(Trouble::Broken)?;
-        assert!(replies.is_complete());
+        assert_eq!(replies.absorb(&mut inbox, ANY).map_err(Trouble::Broken)?, Absorbed::Complete);
         Server::introduce(&replies.into_replies())
     }
 

@@ -94,13 +94,6 @@ impl<'a> Work<'a> {
         Some((part, self.parts[part].node))
     }
 
-    /// All parts that have something to send, and their nodes.
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "the blocking face asks node by node"))]
-    pub(crate) fn due(&self) -> Vec<(usize, usize)> {
-        let unfinished = self.parts.iter().enumerate().filter(|(_, part)| part.outcome.is_none());
-        unfinished.map(|(index, part)| (index, part.node)).collect()
-    }
-
     /// What that part sends to its node, which is this server. Asking again replaces what was asked before.
     pub(crate) fn batch(&mut self, index: usize, nodes: &Nodes, server: &Server) -> Batch {
         let Work { asks, scopes, parts, .. } = self;

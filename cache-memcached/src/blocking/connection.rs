@@ -173,11 +173,11 @@ impl Stream {
         }
     }
 
-    fn read(&self, mut room: &mut [u8]) -> io::Result<usize> {
+    fn read(&self, room: &mut [u8]) -> io::Result<usize> {
         match self {
-            Stream::Tcp(stream) => (&*stream).read(&mut room),
+            Stream::Tcp(stream) => (&*stream).read(room),
             #[cfg(unix)]
-            Stream::Unix(stream) => (&*stream).read(&mut room),
+            Stream::Unix(stream) => (&*stream).read(room),
         }
     }
 

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[cfg(feature = "tokio")]
+mod awaiting;
 mod rows;
-mod server;
 mod suite;
 mod troubles;
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 use cache_core::key::FarKey;
 use cache_core::testkit::meta::{Code, Command, Left, MetaServer, Mode, Reply, Setup, rows};
 
-use super::server::Server;
+use memcached_server::Server;
+
 use crate::proto::{self, Expected, Features, Opaque, Parsed, Verb};
 
 const FEATURES: Features = Features { fenced_delete: true, opaque_on_miss: true };
@@ -24,7 +25,7 @@ fn a_real_server_answers_every_row_as_the_simulated_one_does() {
         let asked: Vec<_> = all
             .iter()
             .map(|row| {
-                let port = if row.setup == Setup::Plain { plain.port } else { without_cas.port };
+                let port = if row.setup == Setup::Plain { plain.port() } else { without_cas.port() };
                 scope.spawn(move || row.run(&Talk { port, connections: RefCell::default() }, "rows:"))
             })
             .collect();

@@ -6,15 +6,18 @@ use std::thread;
 use cache_core::backend::{BytesBackend, Lease, Read, Recall};
 use cache_core::clock::Clock;
 use cache_core::key::FarKey;
+#[cfg(feature = "tokio")]
+use cache_core::testkit::{AsyncSuiteFar, async_bytes_suite};
 use cache_core::testkit::{SuiteFar, Trouble, bytes_suite};
 
+use memcached_server::Server;
+
 use super::config;
-use super::server::Server;
 use crate::Memcached;
 
 /// Two processes' clients of these servers, which know their limits already.
 fn clients(servers: &[Server]) -> [Memcached; 2] {
-    let ports: Vec<u16> = servers.iter().map(|server| server.port).collect();
+    let ports: Vec<u16> = servers.iter().map(|server| server.port()).collect();
     [(); 2].map(|()| {
         let client = Memcached::of_another_process(config(&ports), Clock::System).unwrap();
         let keys: Vec<FarKey> = (0..100).map(|n| FarKey::new(format!("warm:{n}")).unwrap()).collect();
@@ -69,4 +72,38 @@ fn the_blocking_face_passes_on_one_server() {
 #[test]
 fn the_blocking_face_passes_on_several_servers() {
     passes_on(3);
+}
+
+#[cfg(feature = "tokio")]
+fn passes_by_awaiting_on(count: usize, runtime: tokio::runtime::Runtime) {
+    let servers: Arc<Vec<Server>> = Arc::new((0..count).map(|_| Server::start(&[])).collect());
+    let runtime = Arc::new(runtime);
+    let make = || {
+        let [far, other] = clients(&servers);
+        let runtime = runtime.clone();
+        AsyncSuiteFar {
+            far: Arc::new(far.clone()),
+            other: Arc::new(other),
+            block_on: Arc::new(move |future| runtime.block_on(future)),
+            pass: Arc::new(thread::sleep),
+            trouble: Some(bring(&servers, far)),
+            prefix: "suite:".to_owned(),
+        }
+    };
+    let report = async_bytes_suite(make).unwrap_or_else(|report| panic!("{report}"));
+    assert!(report.skipped.is_empty(), "{report}");
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn the_async_face_passes_on_one_server() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    passes_by_awaiting_on(1, runtime.enable_all().build().unwrap());
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn the_async_face_passes_on_several_servers() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    passes_by_awaiting_on(3, runtime.worker_threads(2).enable_all().build().unwrap());
 }

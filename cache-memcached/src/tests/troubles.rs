@@ -10,8 +10,9 @@ use cache_core::clock::Clock;
 use cache_core::error::{Error, Result};
 use cache_core::key::FarKey;
 
+use memcached_server::Server;
+
 use super::config;
-use super::server::Server;
 use crate::{Config, Memcached};
 
 /// The time that an operation may take at most: `io_timeout`, and what the machine needs beside.
@@ -38,7 +39,7 @@ fn read(client: &Memcached) -> Result<Seen> {
 }
 
 /// A server that treats each of its connections like this, one after the other.
-fn served(serve: impl Fn(TcpStream) + Send + 'static) -> u16 {
+pub(super) fn served(serve: impl Fn(TcpStream) + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || listener.incoming().for_each(|stream| serve(stream.unwrap())));
@@ -54,7 +55,7 @@ fn question(stream: &mut TcpStream) {
 const INTRODUCTION: &[u8] = b"VERSION 1.6.18\r\nSTAT item_size_max 1048576\r\nEND\r\n";
 
 /// A memcached as far as its introduction, which answers the first request like this.
-fn introduced(answer: &'static [u8]) -> u16 {
+pub(super) fn introduced(answer: &'static [u8]) -> u16 {
     served(move |mut stream| {
         question(&mut stream);
         let _ = stream.write_all(INTRODUCTION);
@@ -93,9 +94,9 @@ fn what_is_no_memcached_is_told_clearly_and_in_time() {
         question(&mut stream);
     });
     refusal(read(&client(old)), &["1.6.9 is too old", "1.6.10"]);
-    let binary = Server::start_unprobed(&["-B", "binary"]);
+    let binary = Server::start_mute(&["-B", "binary"]);
     // It takes the question for the header of a request of its own protocol, a bad one.
-    refusal(read(&client(binary.port)), &["closed the connection"]);
+    refusal(read(&client(binary.port())), &["closed the connection"]);
 }
 
 #[test]
@@ -132,7 +133,7 @@ fn a_server_that_dribbles_is_left_at_the_deadline() {
 #[test]
 fn a_pooled_connection_that_died_is_replaced_and_the_request_repeated_once() {
     let server = Server::start(&[]);
-    let client = client(server.port);
+    let client = client(server.port());
     assert_eq!(read(&client).unwrap().claim, Claim::Won);
     server.restart();
     assert_eq!(read(&client).unwrap().claim, Claim::Won, "the restarted server knows nothing, and was asked");
@@ -145,7 +146,7 @@ fn a_pooled_connection_that_died_is_replaced_and_the_request_repeated_once() {
 #[test]
 fn a_server_that_stands_still_costs_one_timeout_and_owes_what_was_invalidated() {
     let server = Server::start(&[]);
-    let client = client(server.port);
+    let client = client(server.port());
     let won = read(&client).unwrap();
     let key = key();
     let fill = Fill { key: &key, record: b"old", token: won.token.unwrap(), keep: None, grace: Duration::ZERO };
@@ -165,7 +166,7 @@ fn a_server_that_stands_still_costs_one_timeout_and_owes_what_was_invalidated() 
 #[test]
 fn a_value_above_the_limit_is_not_sent_and_the_old_one_stays() {
     let server = Server::start(&[]);
-    let client = client(server.port);
+    let client = client(server.port());
     let won = read(&client).unwrap();
     let key = key();
     let large = vec![b'x'; 1 << 20];
@@ -185,7 +186,7 @@ fn a_value_above_the_limit_is_not_sent_and_the_old_one_stays() {
 #[test]
 fn without_cas_there_is_no_fence() {
     let server = Server::start(&["-C"]);
-    let seen = read(&client(server.port)).unwrap();
+    let seen = read(&client(server.port())).unwrap();
     assert_eq!(seen.token, None);
 }
 
@@ -193,7 +194,7 @@ fn without_cas_there_is_no_fence() {
 fn a_pool_that_is_used_up_is_waited_for_and_then_said() {
     let server = Server::start(&[]);
     let config =
-        Config { pool_size: 1, io_timeout: IO_TIMEOUT, pool_timeout: Some(IO_TIMEOUT / 2), ..config(&[server.port]) };
+        Config { pool_size: 1, io_timeout: IO_TIMEOUT, pool_timeout: Some(IO_TIMEOUT / 2), ..config(&[server.port()]) };
     let client = Memcached::of_another_process(config, Clock::System).unwrap();
     std::thread::scope(|scope| {
         let all: Vec<_> = (0..8).map(|_| scope.spawn(|| read(&client))).collect();

@@ -1,0 +1,99 @@
+//! The async face: the tasks of a runtime share one connection to each node. Twin of `blocking`, line by line.
+
+mod link;
+mod links;
+mod queue;
+mod socket;
+
+use std::time::Instant;
+
+use cache_core::backend::{
+    AsyncBytesBackend, BoxFuture, Check, Fill, Filled, HandBack, Invalidated, Read, Returned, Seen, Strength, Take,
+};
+use cache_core::error::Result;
+use cache_core::key::FarKey;
+
+pub(crate) use links::Links;
+
+use crate::backend::Memcached;
+use crate::trouble::Trouble;
+use crate::work::{Answer, Ask, Work};
+
+impl AsyncBytesBackend for Memcached {
+    fn read<'a>(&'a self, read: &'a Read<'a>) -> BoxFuture<'a, Vec<Result<Seen>>> {
+        Box::pin(async move {
+            let answers = self.run(self.read_asks(read), read.scopes).await;
+            read.keys.iter().zip(answers).map(|(key, answer)| self.seen(key, answer)).collect()
+        })
+    }
+
+    fn fill<'a>(&'a self, fills: &'a [Fill<'a>], scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Result<Filled>>> {
+        Box::pin(async move {
+            let answers = self.run(self.fill_asks(fills), scopes).await;
+            fills.iter().zip(answers).map(|(fill, answer)| self.filled(fill, answer)).collect()
+        })
+    }
+
+    fn hand_back<'a>(
+        &'a self,
+        claims: &'a [HandBack<'a>],
+        scopes: &'a [FarKey],
+    ) -> BoxFuture<'a, Vec<Result<Returned>>> {
+        Box::pin(async move {
+            let answers = self.run(self.hand_back_asks(claims), scopes).await;
+            claims.iter().zip(answers).map(|(claim, answer)| self.returned(claim, answer)).collect()
+        })
+    }
+
+    fn take<'a>(&'a self, takes: &'a [Take<'a>], scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Result<Seen>>> {
+        Box::pin(async move {
+            let answers = self.run(self.take_asks(takes), scopes).await;
+            takes.iter().zip(answers).map(|(take, answer)| self.seen(take.key, answer)).collect()
+        })
+    }
+
+    fn validate<'a>(&'a self, keys: &'a [FarKey], scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Result<Check>>> {
+        Box::pin(async move {
+            let answers = self.run(self.validate_asks(keys), scopes).await;
+            let accidents = self.accident_asks(keys, &answers);
+            self.run(accidents, &[]).await;
+            keys.iter().zip(answers).map(|(key, answer)| self.checked(key, answer)).collect()
+        })
+    }
+
+    fn invalidate<'a>(&'a self, keys: &'a [FarKey], strength: Strength) -> BoxFuture<'a, Vec<Invalidated>> {
+        // Owed before the future is first polled: dropping it at any time leaves the invalidation pending.
+        let asks = self.invalidate_asks(keys, strength);
+        Box::pin(async move {
+            let answers = self.run(asks, &[]).await;
+            keys.iter().zip(answers).map(|(key, answer)| self.invalidated(key, answer)).collect()
+        })
+    }
+
+    fn bump<'a>(&'a self, scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Invalidated>> {
+        let asks = self.bump_asks(scopes);
+        Box::pin(async move {
+            let answers = self.run(asks, &[]).await;
+            self.bumped(scopes, answers)
+        })
+    }
+
+    fn size_limit(&self) -> Option<usize> {
+        self.largest_record()
+    }
+}
+
+impl Memcached {
+    /// Runs an operation to its end, within one `io_timeout`.
+    async fn run(&self, asks: Vec<Ask<'_>>, scopes: &[FarKey]) -> Vec<Result<Answer, Trouble>> {
+        let mut work = Work::new(asks, scopes, self.clock().now());
+        let deadline = Instant::now() + self.config().io_timeout;
+        while let Some((part, node)) = work.next() {
+            let met = |server| self.nodes().node(node).met(server);
+            let mut batch = |server: &_| work.batch(part, self.nodes(), server);
+            let result = self.links(node).exchange(deadline, &met, &mut batch).await;
+            work.absorb(part, self.nodes(), result);
+        }
+        work.finish()
+    }
+}

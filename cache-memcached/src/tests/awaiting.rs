@@ -1,0 +1,227 @@
+//! Many tasks on one connection: each gets its own reply, whoever gives up, and whatever becomes of the server.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use cache_core::backend::{
+    AsyncBytesBackend, Claim, Fill, FillOutcome, Invalidated, Lease, Read, Recall, Seen, Strength,
+};
+use cache_core::clock::Clock;
+use cache_core::error::Result;
+use cache_core::key::FarKey;
+use tokio::runtime::{Builder, Runtime};
+
+use memcached_server::Server;
+
+use super::config;
+use super::troubles::{introduced, served};
+use crate::{Config, Memcached};
+
+const IO_TIMEOUT: Duration = Duration::from_millis(100);
+const BESIDE: Duration = Duration::from_millis(50);
+
+fn client(port: u16) -> Memcached {
+    let config = Config { io_timeout: IO_TIMEOUT, connect_timeout: IO_TIMEOUT, ..config(&[port]) };
+    Memcached::of_another_process(config, Clock::System).unwrap()
+}
+
+fn one_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn two_threads() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+fn key(n: usize) -> FarKey {
+    FarKey::new(format!("awaiting:{n}")).unwrap()
+}
+
+async fn read(client: &Memcached, key: &FarKey) -> Result<Seen> {
+    let (keys, lease) = (std::slice::from_ref(key), Lease::Claim(Duration::from_secs(30)));
+    let read = Read { keys, scopes: &[], lease, grace: Duration::ZERO, recall: Recall::Never };
+    AsyncBytesBackend::read(client, &read).await.remove(0)
+}
+
+async fn store(client: &Memcached, key: &FarKey, record: &[u8]) {
+    let token = read(client, key).await.unwrap().token.unwrap();
+    let fill = Fill { key, record, token, keep: None, grace: Duration::ZERO };
+    let filled = AsyncBytesBackend::fill(client, &[fill], &[]).await.remove(0).unwrap();
+    assert!(matches!(filled.outcome, FillOutcome::Stored(Some(_))), "{filled:?}");
+}
+
+fn value(n: usize) -> Vec<u8> {
+    // From a few bytes to some ten thousand, so that replies end anywhere in what is read at once.
+    format!("{n}:").into_bytes().into_iter().cycle().take(1 + n * 37 % 20_000).collect()
+}
+
+/// A thousand tasks, of which some give up after a poll or two.
+async fn crowd(client: &Memcached, gave_up: &AtomicUsize) {
+    let tasks: Vec<_> = (0..1000)
+        .map(|n| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                let key = key(n);
+                if n % 3 == 0 {
+                    let mut polls = n % 4;
+                    let mut read = pin!(read(&client, &key));
+                    return poll_fn(|cx| match read.as_mut().poll(cx) {
+                        Poll::Ready(seen) => Poll::Ready(Some(seen)),
+                        Poll::Pending if polls == 0 => Poll::Ready(None),
+                        Poll::Pending => {
+                            polls -= 1;
+                            cx.waker().wake_by_ref();
+                            Poll::Pending
+                        }
+                    })
+                    .await;
+                }
+                Some(read(&client, &key).await)
+            })
+        })
+        .collect();
+    for (n, task) in tasks.into_iter().enumerate() {
+        match task.await.unwrap() {
+            Some(seen) => assert_eq!(seen.unwrap().record.unwrap(), value(n), "task {n}"),
+            None => drop(gave_up.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+}
+
+#[test]
+fn each_of_a_thousand_tasks_gets_its_own_reply_while_others_give_up() {
+    let server = Server::start(&[]);
+    for runtime in [one_thread(), two_threads()] {
+        let config = Config { io_timeout: Duration::from_secs(10), ..config(&[server.port()]) };
+        let client = Memcached::of_another_process(config, Clock::System).unwrap();
+        let gave_up = AtomicUsize::new(0);
+        runtime.block_on(async {
+            if read(&client, &key(0)).await.unwrap().record.is_none() {
+                client_forget(&client).await;
+                for n in 0..1000 {
+                    store(&client, &key(n), &value(n)).await;
+                }
+            }
+            for _ in 0..5 {
+                crowd(&client, &gave_up).await;
+            }
+        });
+        assert!(gave_up.into_inner() > 100, "the test is about those who give up");
+    }
+}
+
+/// Takes back the claim that looking made.
+async fn client_forget(client: &Memcached) {
+    let done = AsyncBytesBackend::invalidate(client, &[key(0)], Strength::Hard).await;
+    assert!(matches!(done[..], [Invalidated::Done]));
+}
+
+#[test]
+fn each_runtime_has_a_connection_of_its_own() {
+    let server = Server::start(&[]);
+    let client = client(server.port());
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let client = &client;
+            scope.spawn(move || {
+                for _ in 0..5 {
+                    let seen = one_thread().block_on(read(client, &key(n)));
+                    assert!(seen.is_ok(), "{seen:?}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn trouble_is_told_in_time_and_the_next_call_connects_anew() {
+    let runtime = two_threads();
+    for (answer, words) in [
+        (b"VA 10 c1 O".as_slice(), "in the middle of a reply"),
+        (b"", "closed the connection"),
+        (b"EN O4294967295\r\n", "another request"),
+        (b"ERROR Too many open connections\r\n", "Too many open connections"),
+    ] {
+        let client = client(introduced(answer));
+        for _ in 0..2 {
+            let began = Instant::now();
+            let error = runtime.block_on(read(&client, &key(0))).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains("node: 127.0.0.1:"), "{error}");
+            assert!(began.elapsed() < IO_TIMEOUT + BESIDE);
+        }
+    }
+    let kept = std::sync::Mutex::new(Vec::new());
+    let silent = client(served(move |stream| kept.lock().unwrap().push(stream)));
+    let began = Instant::now();
+    let error = runtime.block_on(read(&silent, &key(0))).unwrap_err().to_string();
+    assert!(error.contains("did not answer within") && began.elapsed() < IO_TIMEOUT + BESIDE, "{error}");
+}
+
+#[test]
+fn a_server_that_stood_still_or_ended_is_found_again() {
+    let server = Server::start(&[]);
+    let client = client(server.port());
+    let runtime = two_threads();
+    runtime.block_on(async {
+        store(&client, &key(0), b"value").await;
+        server.pause();
+        assert!(read(&client, &key(0)).await.is_err());
+        let pending = AsyncBytesBackend::invalidate(&client, &[key(0)], Strength::Hard).await.remove(0);
+        assert!(matches!(pending, Invalidated::Pending(_)), "{pending:?}");
+        server.resume();
+        let seen = read(&client, &key(0)).await.unwrap();
+        assert_eq!((seen.record, seen.claim), (None, Claim::Won), "the invalidation went before the read");
+        server.restart();
+        assert_eq!(read(&client, &key(0)).await.unwrap().claim, Claim::Won);
+    });
+}
+
+#[test]
+fn a_dropped_invalidation_stays_owed() {
+    let server = Server::start(&[]);
+    let client = client(server.port());
+    one_thread().block_on(async {
+        store(&client, &key(0), b"value").await;
+        drop(AsyncBytesBackend::invalidate(&client, &[key(0)], Strength::Hard));
+        assert_eq!(read(&client, &key(0)).await.unwrap().record, None);
+    });
+}
+
+#[test]
+fn no_more_requests_wait_than_may() {
+    let server = Server::start(&[]);
+    let config = Config { max_in_flight: 10, io_timeout: IO_TIMEOUT, ..config(&[server.port()]) };
+    let client = Memcached::of_another_process(config, Clock::System).unwrap();
+    one_thread().block_on(async {
+        assert!(read(&client, &key(0)).await.is_ok());
+        let tasks: Vec<_> = (0..30)
+            .map(|n| {
+                let client = client.clone();
+                tokio::spawn(async move { read(&client, &key(n)).await })
+            })
+            .collect();
+        let mut crowded = 0;
+        for task in tasks {
+            let outcome = task.await.unwrap();
+            crowded += usize::from(outcome.is_err_and(|error| error.to_string().contains("max_in_flight")));
+        }
+        assert_eq!(crowded, 20);
+    });
+}
+
+#[test]
+fn without_a_reactor_or_a_timer_it_is_an_error_and_no_panic() {
+    let server = Server::start(&[]);
+    let client = client(server.port());
+    let bare = Builder::new_current_thread().build().unwrap();
+    let untimed = Builder::new_current_thread().enable_io().build().unwrap();
+    for runtime in [bare, untimed] {
+        for _ in 0..2 {
+            let error = runtime.block_on(read(&client, &key(0))).unwrap_err().to_string();
+            assert!(error.contains("under tokio only"), "{error}");
+        }
+    }
+}
