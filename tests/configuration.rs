@@ -164,7 +164,10 @@ fn the_environment_alone_configures_a_region_if_it_says_enough() {
     ]);
     let (enough, little, wrong) = (registry.region("enough"), registry.region("little"), registry.region("wrong"));
     assert_eq!((enough.get_or_create_value("ns", 1, || 1), enough.get_or_create_value("ns", 1, || 2)), (1, 1));
-    for region in [little, wrong] {
+    for (region, why) in [(little, "needs a `ttl`"), (wrong, "one or two URLs")] {
+        let error = region.invalidate("ns", 1).wait().expect_err("it is not configured");
+        let source = std::error::Error::source(&error).map(|source| source.to_string()).unwrap_or_default();
+        assert!(error.kind() == Kind::Unconfigured && source.contains(why), "{error:?}");
         assert_eq!((region.get_or_create_value("ns", 1, || 1), region.get_or_create_value("ns", 1, || 2)), (1, 2));
     }
     assert_eq!(backends(&registry, "dir"), "unconfigured");

@@ -319,7 +319,8 @@ mod tests {
             "1MiB",
             "true",
         ];
-        for (key, value) in KNOWN.into_iter().zip(values) {
+        // A build may have no codec that could be named.
+        for (key, value) in KNOWN.into_iter().zip(values).filter(|(_, value)| !value.is_empty()) {
             let set = Settings::new().set(key, value).unwrap_or_else(|error| panic!("{key}: {error}"));
             assert_ne!(set, Settings::new(), "{key} changes something");
         }

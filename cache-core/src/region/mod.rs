@@ -143,7 +143,10 @@ impl Region {
             Some(state) => Ok(Some(state.as_arc().clone())),
             None => {
                 let message = "configure it in the registry in force, or switch it off with `Settings::off()`";
-                Err(Error::new(Kind::Unconfigured, message).with("region", self.name()))
+                let error = Error::new(Kind::Unconfigured, message).with("region", self.name());
+                // What the environment says of it, if that does not suffice.
+                let why = self.registry().and_then(|registry| registry.state_by_environment(self.name())?.err());
+                Err(why.into_iter().fold(error, Error::caused_by))
             }
         }
     }
@@ -151,13 +154,17 @@ impl Region {
     /// Says that a call went straight through because the region is not configured.
     #[cold]
     pub(crate) fn complain_unconfigured(&self) {
+        if let Some(registry) = self.registry() {
+            registry.complain_unconfigured(self.name());
+        }
+    }
+
+    /// The registry in which the region is looked up here.
+    fn registry(&self) -> Option<Registry> {
         match &self.place {
-            Place::Disabled => {}
-            Place::Of { registry, name, .. } => registry.complain_unconfigured(name),
-            Place::Named(_) => {
-                let registry = registry::current().unwrap_or_else(|| Registry::global().clone());
-                registry.complain_unconfigured(self.name);
-            }
+            Place::Disabled => None,
+            Place::Of { registry, .. } => Some(registry.clone()),
+            Place::Named(_) => Some(registry::current().unwrap_or_else(|| Registry::global().clone())),
         }
     }
 

@@ -88,7 +88,7 @@ impl Registry {
     ///
     /// What failed is remembered, so that calls of such a region do not open backends in vain again and again. Only another
     /// scheme can change the outcome.
-    pub(super) fn state_by_environment(&self, name: &str) -> Option<Result<Arc<RegionState>>> {
+    pub(crate) fn state_by_environment(&self, name: &str) -> Option<Result<Arc<RegionState>>> {
         let environment = self.shared.environment.get()?;
         let failed = self.shared.failed.read().unwrap_or_else(PoisonError::into_inner).get(name).map(Error::again);
         if let Some(error) = failed {
