@@ -1,0 +1,277 @@
+//! The attribute over real memcached servers: what processes share, who loads, what an invalidation reaches, and what
+//! becomes of a call when the server does not do its part.
+
+#![cfg(all(feature = "macros", feature = "memcached", feature = "memory", feature = "testkit", feature = "tokio"))]
+#![allow(clippy::expect_used, clippy::panic)]
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cache::testkit::isolated;
+use cache::{Region, Registry, Settings, cached, open_known_schemes, registry};
+use memcached_server::Server;
+
+static SHARED: Region = Region::named("shared");
+
+static LOADS: AtomicUsize = AtomicUsize::new(0);
+
+#[cached(SHARED, "slow")]
+fn slow(n: u64) -> u64 {
+    LOADS.fetch_add(1, Ordering::Relaxed);
+    thread::sleep(Duration::from_millis(200));
+    n + 1
+}
+
+#[cached(SHARED, "quick")]
+fn quick(n: u64) -> u64 {
+    LOADS.fetch_add(1, Ordering::Relaxed);
+    n + 1
+}
+
+#[cached(SHARED, "awaited")]
+async fn awaited(name: &str, n: u64) -> String {
+    LOADS.fetch_add(1, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    format!("{name} {n}")
+}
+
+#[cached(SHARED, "version")]
+fn version(source: &Source) -> u64 {
+    source.number("version")
+}
+
+/// Where this test and the processes that it starts agree about what is true: plain items in a server of its own.
+#[derive(serde::Serialize)]
+struct Source {
+    port: u16,
+}
+
+impl Source {
+    fn ask(&self, line: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the source is there");
+        stream.write_all(line.as_bytes()).expect("the source listens");
+        let mut reply = [0; 256];
+        let count = stream.read(&mut reply).expect("the source answers");
+        String::from_utf8_lossy(&reply[..count]).into_owned()
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        let reply = self.ask(&format!("get {name}\r\n"));
+        reply.lines().nth(1).and_then(|number| number.trim().parse().ok()).expect("a number")
+    }
+
+    fn set(&self, name: &str, number: u64) {
+        let text = number.to_string();
+        assert_eq!(self.ask(&format!("set {name} 0 0 {}\r\n{text}\r\n", text.len())), "STORED\r\n");
+    }
+
+    fn next(&self, name: &str) -> u64 {
+        self.ask(&format!("incr {name} 1\r\n")).trim().parse().expect("a number")
+    }
+}
+
+/// What a process that this test starts has to do; in the environment, beside its region.
+const PART: &str = "TEST_PART";
+
+/// Another process of this test, which plays this part with its region on this server.
+fn process(server: &Server, part: &str) -> Child {
+    let this = std::env::current_exe().expect("a test has a path");
+    let mut child = Command::new(this);
+    child.args(["--exact", "a_part", "--nocapture", "--include-ignored"]);
+    child.env(PART, part).env("CACHE_SHARED", server.url()).env("CACHE_SHARED__TTL", "1h");
+    child.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("a test can be run")
+}
+
+/// How many loads these processes ran, all together.
+fn loads(processes: impl IntoIterator<Item = Child>) -> usize {
+    let of_one = |process: Child| {
+        let output = process.wait_with_output().expect("a process ends");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}");
+        let number = said.lines().find_map(|line| line.split_once("loads=")?.1.trim().parse::<usize>().ok());
+        number.unwrap_or_else(|| panic!("no loads are told: {said}"))
+    };
+    processes.into_iter().map(of_one).sum()
+}
+
+/// Plays a part in a process that another test started; by itself it has none.
+#[test]
+fn a_part() {
+    let Ok(part) = std::env::var(PART) else { return };
+    let registry = registry();
+    match part.split(' ').collect::<Vec<_>>()[..] {
+        ["slow"] => assert_eq!(slow(1), 2),
+        ["invalidate"] => drop(slow_entry(1).invalidate().wait().expect("the server is there")),
+        ["walk", step] => walk(step.parse().expect("a step")),
+        ["race", port, name] => race(&Source { port: port.parse().expect("a port") }, name),
+        ref other => panic!("there is no part {other:?}"),
+    }
+    assert!(registry.backends("shared").is_some_and(|backends| backends[0].starts_with("memcached://")));
+    println!("\nloads={}", LOADS.load(Ordering::Relaxed));
+}
+
+#[test]
+fn processes_run_one_load_start_with_hits_and_see_each_others_invalidations() {
+    let server = Server::start(&[]);
+    let wave = |count: usize| loads((0..count).map(|_| process(&server, "slow")).collect::<Vec<_>>());
+    assert_eq!(wave(4), 1, "of four processes on a cold key");
+    assert_eq!(wave(1), 0, "a process that starts later");
+    assert_eq!(loads([process(&server, "invalidate")]), 0);
+    assert_eq!(wave(4), 1, "after an invalidation in another process");
+}
+
+const KEYS: u64 = 20_000;
+const THREADS: u64 = 8;
+
+/// Eight threads, each over all keys in an order of its own.
+fn walk(offset: u64) {
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            scope.spawn(move || {
+                // Steps that share no factor with 20,000 reach every key.
+                let step = [1, 3, 7, 9, 11, 13, 17, 19][thread as usize];
+                for n in 0..KEYS {
+                    let key = (n * step + offset + thread * 2_500) % KEYS;
+                    assert_eq!(quick(key), key + 1);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn threads_of_two_processes_run_each_load_once() {
+    let server = Server::start(&["-m", "256"]);
+    let ran = loads([process(&server, "walk 0"), process(&server, "walk 10007")]);
+    assert_eq!(ran, KEYS as usize);
+}
+
+const RACE: Duration = Duration::from_secs(10);
+
+/// One thread changes the source and invalidates, three read. What was acknowledged before a read began, it must see.
+fn race(source: &Source, name: &str) {
+    let until = Instant::now() + RACE;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while Instant::now() < until {
+                let now = source.next("version");
+                version_entry(source).invalidate().wait().expect("the server is there");
+                source.set(name, now);
+            }
+        });
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while Instant::now() < until {
+                    let acknowledged = source.number("one").max(source.number("other"));
+                    let seen = version(source);
+                    assert!(seen >= acknowledged, "version {seen} was read after {acknowledged} was acknowledged");
+                    LOADS.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn no_read_sees_what_was_invalidated_before_it_began() {
+    let (server, truth) = (Server::start(&[]), Server::start(&[]));
+    let source = Source { port: truth.port() };
+    ["version", "one", "other"].into_iter().for_each(|name| source.set(name, 0));
+    let part = |name: &str| format!("race {} {name}", truth.port());
+    let reads = loads([process(&server, &part("one")), process(&server, &part("other"))]);
+    assert!(reads > 1000 && source.number("version") > 500, "{reads} reads of {} versions", source.number("version"));
+}
+
+/// A registry of its own, whose one region is kept at `far`.
+fn within<T>(far: &str, test: impl FnOnce() -> T) -> T {
+    let registry = Registry::new();
+    open_known_schemes(&registry);
+    let settings = Settings::new().ttl(Duration::from_secs(60)).far(far);
+    registry.configure("shared", settings).expect("good settings");
+    isolated(&registry, test)
+}
+
+#[test]
+fn a_call_is_never_worse_than_its_load_two_timeouts_and_a_little() {
+    let server = Server::start(&[]);
+    let url = format!("{}?io_timeout=100ms&connect_timeout=100ms", server.url());
+    let bound = Duration::from_millis(200 + 2 * 100 + 50);
+    let timed = |n: u64, what: &str| {
+        let began = Instant::now();
+        assert_eq!(slow(n), n + 1, "{what}");
+        assert!(began.elapsed() < bound, "{what}: {:?}", began.elapsed());
+    };
+    within(&url, || {
+        timed(1, "a server that answers");
+        server.pause();
+        timed(2, "a server that stands still");
+        server.resume();
+        server.kill();
+        timed(3, "a server that is gone");
+        server.restart();
+        timed(4, "a server that is back");
+        let began = Instant::now();
+        assert_eq!(slow(4), 5);
+        assert!(began.elapsed() < Duration::from_millis(200), "it is kept again");
+        // Garbage where the record was.
+        let keys = server.say("lru_crawler metadump all\r\n");
+        let key = keys.lines().find_map(|line| {
+            let key = line.strip_prefix("key=")?.split(' ').next()?.replace("%3A", ":");
+            key.contains("slow:").then_some(key)
+        });
+        let key = key.expect("the record is there");
+        assert!(server.say(&format!("set {key} 0 0 9\r\nno record\r\n")).starts_with("STORED"));
+        timed(4, "a server that holds garbage");
+        let troubles = SHARED.stats().expect("it is configured").total.far_errors;
+        assert!(troubles >= 2, "trouble is counted: {troubles}");
+    });
+}
+
+#[test]
+fn one_region_serves_the_tasks_of_many_runtimes() {
+    let server = Server::start(&[]);
+    let registry = Registry::new();
+    open_known_schemes(&registry);
+    let settings = Settings::new().ttl(Duration::from_secs(60)).far(server.url());
+    registry.configure("shared", settings).expect("good settings");
+    thread::scope(|scope| {
+        for runtime in 0..16 {
+            let registry = &registry;
+            scope.spawn(move || {
+                let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+                tokio.block_on(cache::testkit::isolated_async(registry, async {
+                    for n in 0..20 {
+                        assert_eq!(awaited("bob", n).await, format!("bob {n}"), "runtime {runtime}");
+                    }
+                }));
+            });
+        }
+    });
+    let stats = isolated(&registry, || SHARED.stats()).expect("it is configured").total;
+    assert_eq!((stats.loads, stats.far_errors), (20, 0), "{stats:?}");
+}
+
+/// A thousand tasks on a cold key over a real server: one load.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_tasks_runs_one_load() {
+    let server = Server::start(&[]);
+    let registry = Registry::new();
+    open_known_schemes(&registry);
+    let settings = Settings::new().ttl(Duration::from_secs(60)).far(server.url()).near("memory://");
+    registry.configure("shared", settings).expect("good settings");
+    let tasks: Vec<_> = (0..1000)
+        .map(|_| {
+            let registry = registry.clone();
+            tokio::spawn(async move { cache::testkit::isolated_async(&registry, awaited("storm", 7)).await })
+        })
+        .collect();
+    for task in tasks {
+        assert_eq!(task.await.expect("no task panics"), "storm 7");
+    }
+    let stats = isolated(&registry, || SHARED.stats()).expect("it is configured").total;
+    assert_eq!((stats.loads, stats.far_errors), (1, 0), "{stats:?}");
+}
