@@ -1,9 +1,10 @@
-//! A slow function, cached in memory: what a call costs, who loads, and what an invalidation does.
+//! A slow function, cached in memory or in memcached: what a call costs, who loads, and what an invalidation does.
 //!
 //! `cargo run --release --example quickstart`
 //!
 //! The environment may say where the results are kept, and that changes nothing here: `CACHE_LONG_TERM='memory://?entries=1'`
-//! bounds them by number, and `CACHE_LONG_TERM=off` keeps none.
+//! bounds them by number, `CACHE_LONG_TERM=memcached://127.0.0.1:11211` shares them with other processes, and
+//! `CACHE_LONG_TERM=off` keeps none.
 
 use std::process::Command;
 use std::sync::Arc;

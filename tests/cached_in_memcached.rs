@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cache::clock::{Clock, ManualClock};
 use cache::testkit::isolated;
 use cache::{Region, Registry, Settings, cached, open_known_schemes, registry};
 use memcached_server::Server;
@@ -30,6 +31,18 @@ fn slow(n: u64) -> u64 {
 fn quick(n: u64) -> u64 {
     LOADS.fetch_add(1, Ordering::Relaxed);
     n + 1
+}
+
+/// So many bytes: all alike, or noise that no compression makes smaller.
+#[cached(SHARED, "bytes")]
+fn bytes(length: usize, noise: bool) -> Vec<u8> {
+    LOADS.fetch_add(1, Ordering::Relaxed);
+    let mut state = 1u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u8
+    };
+    (0..length).map(|_| if noise { next() } else { 7 }).collect()
 }
 
 #[cached(SHARED, "awaited")]
@@ -228,6 +241,42 @@ fn a_call_is_never_worse_than_its_load_two_timeouts_and_a_little() {
         timed(4, "a server that holds garbage");
         let troubles = SHARED.stats().expect("it is configured").total.far_errors;
         assert!(troubles >= 2, "trouble is counted: {troubles}");
+    });
+}
+
+#[test]
+fn a_large_value_is_compressed_and_one_above_the_limit_is_not_sent() {
+    let server = Server::start(&[]);
+    within(&server.url(), || {
+        let counts = || SHARED.stats().expect("it is configured").total;
+        assert_eq!(bytes(3 << 20, false), bytes(3 << 20, false));
+        assert_eq!((counts().stored, counts().far_hits, counts().too_large), (1, 1, 0));
+        assert_eq!(bytes(3 << 20, true), bytes(3 << 20, true));
+        assert_eq!((counts().stored, counts().far_hits, counts().too_large), (1, 1, 2));
+        let sent = server.say("stats\r\n");
+        assert!(sent.contains("STAT curr_items 3\r\n"), "two generations and one value, and no stub: {sent}");
+    });
+}
+
+#[test]
+fn a_near_copy_is_read_anew_once_it_is_too_old() {
+    let server = Server::start(&[]);
+    let clock = ManualClock::new();
+    let registry = Registry::builder().clock(Clock::Manual(clock.clone())).build();
+    open_known_schemes(&registry);
+    let settings = Settings::new().ttl(Duration::from_secs(60)).near("memory://").far(server.url());
+    registry.configure("shared", settings).expect("good settings");
+    isolated(&registry, || {
+        let hits = || {
+            let counts = SHARED.stats().expect("it is configured").total;
+            (counts.near_hits, counts.far_hits, counts.loads)
+        };
+        assert_eq!((quick(1), quick(1), hits()), (2, 2, (1, 0, 1)));
+        clock.advance(Duration::from_millis(900));
+        assert_eq!((quick(1), hits()), (2, (2, 0, 1)), "within `max_staleness`, which is a second");
+        clock.advance(Duration::from_millis(200));
+        assert_eq!((quick(1), hits()), (2, (2, 1, 1)), "beyond it");
+        assert_eq!((quick(1), hits()), (2, (3, 1, 1)), "and near again");
     });
 }
 

@@ -270,10 +270,14 @@ mod files {
     #[test]
     fn trouble_with_merged_settings_names_the_file_and_the_line() {
         let registry = listening([]);
+        let known: Vec<String> = registry.schemes().iter().map(|scheme| format!("{scheme}://")).collect();
+        let known = known.join(", ");
         assert_eq!(
             refusal(&registry, "[regions.users]\nttl = \"1m\"\n\nnear = \"redis://a\""),
-            "configuration: there is no backend `redis://`; known are memory://, shared:// (key: near, value: redis://a, \
-             region: users, file: cache.toml:4)"
+            format!(
+                "configuration: there is no backend `redis://`; known are {known} (key: near, value: redis://a, \
+                 region: users, file: cache.toml:4)"
+            )
         );
         assert_eq!(
             refusal(&registry, "\n[regions.users]\nnear = \"memory://\""),

@@ -1,4 +1,9 @@
-//! The memcached backend of the function-result cache `cache`.
+//! The memcached backend of the function-result cache `cache`: a far tier that processes share.
+//!
+//! [`Memcached`] implements both far traits of `cache-core`. An operation is made in `operations`, says in `work` what goes
+//! to which node, and is carried by one of two faces: `blocking`, where the caller writes and reads a pooled
+//! connection itself, and `tasks`, where the tasks of a runtime share one. [`proto`] is the protocol without a
+//! socket, `topology` says which node keeps a key, `node` what this process knows of a node and owes to it.
 
 mod address;
 mod backend;

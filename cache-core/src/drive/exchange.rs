@@ -1,5 +1,6 @@
 //! What a call asks the far tier, and what it makes of the answers.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -156,7 +157,7 @@ where
         let making = Making { key: self.key(), version: self.version, digest: fence.digest, read_back };
         let record = W::write(held.value(), far, &making).map_err(|error| self.unwritable(&error)).ok()?;
         if let Some(limit) = far.size_limit().filter(|limit| record.len() > *limit) {
-            self.too_large(record.len(), limit);
+            self.too_large(format_args!("a record of {} bytes", record.len()), limit);
             return None;
         }
         let grace = self.policy.grace();
@@ -185,7 +186,7 @@ where
                 Verdict::Lost
             }
             Ok(Filled { outcome: FillOutcome::TooLarge { limit }, .. }) => {
-                self.too_large(0, limit);
+                self.too_large(format_args!("a record"), limit);
                 Verdict::Unsent
             }
             Err(error) => {
@@ -309,10 +310,10 @@ where
         self.state.complain("unwritable", name, format_args!("values of `{name}` are not stored far: {error}"));
     }
 
-    fn too_large(&self, size: usize, limit: usize) {
-        let detail = format_args!("a record of {size} bytes is larger than the far tier takes ({limit} bytes)");
-        self.state.observe(&self.namespace, Count::TooLarge, Some(detail));
-        self.state.complain("too_large", self.namespace.name(), detail);
+    fn too_large(&self, record: fmt::Arguments<'_>, limit: usize) {
+        let detail = format!("{record} is larger than the far tier takes ({limit} bytes)");
+        self.state.observe(&self.namespace, Count::TooLarge, Some(format_args!("{detail}")));
+        self.state.complain("too_large", self.namespace.name(), format_args!("{detail}"));
     }
 }
 
