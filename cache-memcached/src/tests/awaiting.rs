@@ -21,7 +21,7 @@ use super::troubles::{introduced, served};
 use crate::{Config, Memcached};
 
 const IO_TIMEOUT: Duration = Duration::from_millis(100);
-const BESIDE: Duration = Duration::from_millis(50);
+const BESIDE: Duration = Duration::from_millis(150);
 
 fn client(port: u16) -> Memcached {
     let config = Config { io_timeout: IO_TIMEOUT, connect_timeout: IO_TIMEOUT, ..config(&[port]) };

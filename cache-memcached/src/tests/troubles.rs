@@ -15,9 +15,10 @@ use memcached_server::Server;
 use super::config;
 use crate::{Config, Memcached};
 
-/// The time that an operation may take at most: `io_timeout`, and what the machine needs beside.
+/// The time that an operation may take at most: `io_timeout`, and what a machine needs beside on which all tests run at
+/// once.
 const IO_TIMEOUT: Duration = Duration::from_millis(100);
-const BESIDE: Duration = Duration::from_millis(50);
+const BESIDE: Duration = Duration::from_millis(150);
 
 fn client(port: u16) -> Memcached {
     let config = Config { io_timeout: IO_TIMEOUT, connect_timeout: IO_TIMEOUT, ..config(&[port]) };
