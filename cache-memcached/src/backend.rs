@@ -12,6 +12,8 @@ use crate::address::Address;
 use crate::blocking::{Pool, PoolSettings};
 use crate::config::Config;
 use crate::node::{Node, Nodes};
+#[cfg(feature = "tokio")]
+use crate::tasks::Links;
 use crate::topology::Topology;
 
 /// A far tier in memcached. Clones share its connections.
@@ -30,7 +32,7 @@ struct Shared {
     nodes: Nodes,
     pools: Vec<Pool>,
     #[cfg(feature = "tokio")]
-    links: Vec<crate::tasks::Links>,
+    links: Vec<Links>,
 }
 
 /// The nodes that this process knows, by address: what is owed to one is owed by all its regions.
@@ -65,19 +67,17 @@ impl Memcached {
             max_lifetime: config.max_lifetime,
             connect_timeout: config.connect_timeout,
         };
-        let pools = config.nodes.iter().map(|node| Pool::new(node.address.clone(), settings.clone())).collect();
+        let addressed = || nodes.iter().cloned().zip(config.nodes.iter().map(|node| node.address.clone()));
+        let pools = addressed().map(|(node, address)| Pool::new(node, address, settings.clone())).collect();
         #[cfg(feature = "tokio")]
-        let links = config.nodes.iter().map(|node| {
-            crate::tasks::Links::new(
-                node.address.clone(),
-                config.connect_timeout,
-                config.io_timeout,
-                config.max_in_flight,
-            )
-        });
+        let links = addressed()
+            .map(|(node, address)| {
+                Links::new(node, address, config.connect_timeout, config.io_timeout, config.max_in_flight)
+            })
+            .collect();
         let shared = Shared {
             #[cfg(feature = "tokio")]
-            links: links.collect(),
+            links,
             config,
             clock,
             topology,
@@ -104,7 +104,7 @@ impl Memcached {
     }
 
     #[cfg(feature = "tokio")]
-    pub(crate) fn links(&self, node: usize) -> &crate::tasks::Links {
+    pub(crate) fn links(&self, node: usize) -> &Links {
         &self.shared.links[node]
     }
 

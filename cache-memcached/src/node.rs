@@ -102,8 +102,8 @@ impl Nodes {
         &self.0[index]
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Node> {
-        self.0.iter().map(|node| &**node)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.0.iter()
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -26,6 +26,7 @@ pub(crate) enum Trouble {
     /// All connections of the pool are in use, for so long.
     Busy(Duration),
     /// So many requests, or so many bytes, wait for the node already.
+    #[cfg(feature = "tokio")]
     Crowded(&'static str),
     /// What the node keeps for a scope was gone each time it was looked at.
     NoGenerations,
@@ -69,6 +70,7 @@ impl fmt::Display for Trouble {
                 write!(f, "memcached {version} is too old: at least {} is needed, for its meta commands", Version::META)
             }
             Trouble::Busy(after) => write!(f, "all connections of the pool were in use for {after:?}; see `pool_size`"),
+            #[cfg(feature = "tokio")]
             Trouble::Crowded(what) => write!(f, "too much waits for the node already; see `{what}`"),
             Trouble::NoGenerations => f.write_str("the node keeps no generations: is it out of memory?"),
             Trouble::Refused(reply) => write!(f, "the node refused an invalidation: {reply}"),

@@ -36,7 +36,7 @@ impl Connection {
         let stream = Stream::connect(address, deadline)?;
         let mut inbox = Inbox::new();
         let mut talk = Talk { stream: &stream, inbox: &mut inbox, timeout: Duration::ZERO, deadline };
-        let replies = talk.exchange(&Server::question(), ANY).map_err(|trouble| match trouble {
+        let replies = talk.exchange(Server::question(), ANY).map_err(|trouble| match trouble {
             Trouble::TimedOut(_) => Trouble::TimedOut(made.elapsed()),
             Trouble::Dead(why) | Trouble::Torn(why) => Trouble::Connect(why),
             other => other,
@@ -51,7 +51,7 @@ impl Connection {
     }
 
     /// Sends the batch, and reads its replies.
-    pub(crate) fn exchange(&mut self, batch: &Batch, deadline: Instant) -> Result<Vec<Reply>, Trouble> {
+    pub(crate) fn exchange(&mut self, batch: Batch, deadline: Instant) -> Result<Vec<Reply>, Trouble> {
         let Connection { stream, inbox, server, timeout, .. } = self;
         let mut talk = Talk { stream, inbox, timeout: *timeout, deadline };
         let replies = talk.exchange(batch, server.features)?;
@@ -74,10 +74,10 @@ struct Talk<'a> {
 }
 
 impl Talk<'_> {
-    fn exchange(&mut self, batch: &Batch, features: Features) -> Result<Vec<Reply>, Trouble> {
+    fn exchange(&mut self, batch: Batch, features: Features) -> Result<Vec<Reply>, Trouble> {
         let started = Instant::now();
         self.send(&batch.bytes, started)?;
-        let mut replies = Replies::to(batch.expected.clone());
+        let mut replies = Replies::to(batch.expected);
         let mut needed = 1;
         let mut any_byte_came = false;
         loop {

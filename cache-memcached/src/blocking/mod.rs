@@ -69,8 +69,8 @@ impl Memcached {
         let mut work = Work::new(asks, scopes, self.clock().now());
         let deadline = Instant::now() + self.config().io_timeout;
         while let Some((part, node)) = work.next() {
-            let met = |server| self.nodes().node(node).met(server);
-            let result = self.pool(node).exchange(deadline, &met, &mut |server| work.batch(part, self.nodes(), server));
+            let mut batch = |server: &_| work.batch(part, self.nodes(), server);
+            let result = self.pool(node).exchange(deadline, &mut batch);
             work.absorb(part, self.nodes(), result);
         }
         work.finish()

@@ -3,12 +3,13 @@
 //! Invariant: at most `pool_size` connections are open, and one that is lent has one user. No thread of its own keeps
 //! the pool in shape, and none is probed: a caller that finds a dead connection replaces it.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use crate::address::Address;
 use crate::batch::Batch;
+use crate::node::Node;
 use crate::proto::Reply;
 use crate::server::Server;
 use crate::trouble::Trouble;
@@ -26,6 +27,7 @@ pub(crate) struct PoolSettings {
 
 #[derive(Debug)]
 pub(crate) struct Pool {
+    node: Arc<Node>,
     address: Address,
     settings: PoolSettings,
     state: Mutex<State>,
@@ -48,8 +50,8 @@ struct Lent<'a> {
 }
 
 impl Pool {
-    pub(crate) fn new(address: Address, settings: PoolSettings) -> Self {
-        Pool { address, settings, state: Mutex::default(), given_back: Condvar::new() }
+    pub(crate) fn new(node: Arc<Node>, address: Address, settings: PoolSettings) -> Self {
+        Pool { node, address, settings, state: Mutex::default(), given_back: Condvar::new() }
     }
 
     /// Has one exchange: `batch` is written for the server that will get it, and again for another one if the
@@ -57,7 +59,6 @@ impl Pool {
     pub(crate) fn exchange(
         &self,
         deadline: Instant,
-        met: &dyn Fn(Server),
         batch: &mut dyn FnMut(&Server) -> Batch,
     ) -> Result<Vec<Reply>, Trouble> {
         let mut lent = self.lend(deadline)?;
@@ -75,7 +76,7 @@ impl Pool {
             }
         }
         let mut connection = Connection::open(&self.address, self.settings.connect_timeout, deadline)?;
-        met(*connection.server());
+        self.node.met(*connection.server());
         let replies = attempt(&mut connection, deadline, batch)?;
         lent.connection = Some(connection);
         Ok(replies)
@@ -84,13 +85,15 @@ impl Pool {
     /// A place in the pool, waiting for one if need be.
     fn lend(&self, deadline: Instant) -> Result<Lent<'_>, Trouble> {
         let started = Instant::now();
+        // Declared before the lock, so that they are closed after it is let go of.
+        let mut retired = Vec::new();
         let mut state = self.state();
         loop {
             if let Some(connection) = state.idle.pop() {
                 if self.is_usable(&connection, started) {
                     return Ok(Lent { pool: self, connection: Some(connection) });
                 }
-                // Closed outside of the lock, on return.
+                retired.push(connection);
                 state.open -= 1;
                 continue;
             }
@@ -158,7 +161,7 @@ fn attempt(
     batch: &mut dyn FnMut(&Server) -> Batch,
 ) -> Result<Vec<Reply>, Trouble> {
     let batch = batch(connection.server());
-    if batch.is_empty() { Ok(Vec::new()) } else { connection.exchange(&batch, deadline) }
+    if batch.is_empty() { Ok(Vec::new()) } else { connection.exchange(batch, deadline) }
 }
 
 impl Drop for Lent<'_> {

@@ -115,6 +115,15 @@ pub struct Broken {
     pub begins: String,
 }
 
+impl Broken {
+    /// What is wrong with these bytes, of which only the beginning of the first line is told: that holds no value.
+    pub(crate) fn new(why: &'static str, bytes: &[u8]) -> Self {
+        let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let begins = line[..line.len().min(60)].trim_ascii_end().escape_ascii().to_string();
+        Broken { why, begins }
+    }
+}
+
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: the reply begins with `{}`", self.why, self.begins)
@@ -135,10 +144,10 @@ pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Par
     let (line, after) = match searched.iter().position(|byte| *byte == b'\n') {
         Some(end) => match bytes[..end].strip_suffix(b"\r") {
             Some(line) => (line, end + 1),
-            None => return Err(broken("a line that does not end in CR LF", bytes)),
+            None => return Err(Broken::new("a line that does not end in CR LF", bytes)),
         },
         None if bytes.len() < LONGEST_LINE => return Ok(Parsed::Cut(bytes.len() + 1)),
-        None => return Err(broken("a line without an end", bytes)),
+        None => return Err(Broken::new("a line without an end", bytes)),
     };
     let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
     let word = words.next().unwrap_or_default();
@@ -155,7 +164,7 @@ pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Par
         b"END" => Code::End,
         b"VERSION" => match Version::parse(&rest()) {
             Some(version) => Code::Version(version),
-            None => return Err(broken("a version that cannot be read", bytes)),
+            None => return Err(Broken::new("a version that cannot be read", bytes)),
         },
         b"STAT" => {
             let rest = rest();
@@ -167,11 +176,11 @@ pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Par
         b"CLIENT_ERROR" if expected.verb == Verb::Arithmetic && rest().starts_with("cannot increment") => {
             return Ok(Parsed::Whole(Reply::of(Code::ClientError(rest())), after));
         }
-        b"CLIENT_ERROR" | b"ERROR" => return Err(broken("the server did not understand the request", bytes)),
-        _ => return Err(broken("this is not memcached's protocol", bytes)),
+        b"CLIENT_ERROR" | b"ERROR" => return Err(Broken::new("the server did not understand the request", bytes)),
+        _ => return Err(Broken::new("this is not memcached's protocol", bytes)),
     });
     if !expected.admits(&reply.code) {
-        return Err(broken("the reply to another request", bytes));
+        return Err(Broken::new("the reply to another request", bytes));
     }
     let length = match (&reply.code, expected.verb) {
         (Code::Value, Verb::ClassicGet) => classic_head(&mut reply, &mut words),
@@ -185,14 +194,14 @@ pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Par
     };
     let length = match length {
         Some(length) if length <= LARGEST_VALUE => length,
-        Some(_) => return Err(broken("a value larger than any item", bytes)),
-        None => return Err(broken("a value without a length", bytes)),
+        Some(_) => return Err(Broken::new("a value larger than any item", bytes)),
+        None => return Err(Broken::new("a value without a length", bytes)),
     };
     let mut opaque = None;
     for word in words {
-        flag(&mut reply, &mut opaque, word).ok_or_else(|| broken("a flag that cannot be read", bytes))?;
+        flag(&mut reply, &mut opaque, word).ok_or_else(|| Broken::new("a flag that cannot be read", bytes))?;
     }
-    check_opaque(&reply, opaque, expected, features).map_err(|why| broken(why, bytes))?;
+    check_opaque(&reply, opaque, expected, features).map_err(|why| Broken::new(why, bytes))?;
     if reply.code != Code::Value {
         return Ok(Parsed::Whole(reply, after));
     }
@@ -201,7 +210,7 @@ pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Par
         return Ok(Parsed::Cut(whole));
     }
     if &bytes[after + length..whole] != b"\r\n" {
-        return Err(broken("a value that does not end where it should", bytes));
+        return Err(Broken::new("a value that does not end where it should", bytes));
     }
     reply.value = Some(bytes[after..after + length].to_vec());
     Ok(Parsed::Whole(reply, whole))
@@ -266,11 +275,4 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Only the beginning is told, and only if it is no value: a reply's first line holds none.
-fn broken(why: &'static str, bytes: &[u8]) -> Broken {
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let begins = line[..line.len().min(60)].trim_ascii_end().escape_ascii().to_string();
-    Broken { why, begins }
 }

@@ -18,7 +18,7 @@ use super::queue::{Outcome, Queue, Role, Waiting};
 use super::socket::Socket;
 use crate::address::Address;
 use crate::batch::{Absorbed, Batch, Inbox, Replies};
-use crate::proto::Reply;
+use crate::proto::{Broken, Reply};
 use crate::server::{ANY, Server};
 use crate::trouble::Trouble;
 
@@ -147,10 +147,10 @@ struct Task {
 
 impl Task {
     async fn run(mut self) {
+        let shared = self.shared.clone();
         let mut to_write = false;
         loop {
             let interest = if to_write { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-            let shared = self.shared.clone();
             let (mut ready, mut stirred) = (pin!(shared.socket.ready(interest)), pin!(shared.stir.notified()));
             let event = poll_fn(|cx| match stirred.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(None),
@@ -201,10 +201,11 @@ impl Task {
                 self.current = self.shared.queue().next();
             }
             let Some(waiting) = &mut self.current else {
-                // Nobody asked: a server with too many connections says so and closes.
-                let mut nobody = Replies::to(Server::question().expected);
-                nobody.absorb(&mut self.inbox, ANY).map_err(Trouble::Broken)?;
-                return Err(Trouble::Torn("the server sent what nobody had asked for".to_owned()));
+                // A server with too many connections says so, and closes.
+                return Err(Trouble::Broken(Broken::new(
+                    "the server sent what nobody had asked for",
+                    self.inbox.bytes(),
+                )));
             };
             match waiting.replies.absorb(&mut self.inbox, self.shared.server.features).map_err(Trouble::Broken)? {
                 Absorbed::Needs(needed) => {

@@ -13,12 +13,14 @@ use tokio::runtime::{Handle, Id};
 use super::link::Link;
 use crate::address::Address;
 use crate::batch::Batch;
+use crate::node::Node;
 use crate::proto::Reply;
 use crate::server::Server;
 use crate::trouble::Trouble;
 
 #[derive(Debug)]
 pub(crate) struct Links {
+    node: Arc<Node>,
     address: Address,
     connect_timeout: Duration,
     io_timeout: Duration,
@@ -36,12 +38,39 @@ struct Slot {
 }
 
 impl Links {
-    pub(crate) fn new(address: Address, connect_timeout: Duration, io_timeout: Duration, max_in_flight: usize) -> Self {
-        Links { address, connect_timeout, io_timeout, max_in_flight, slots: Mutex::default() }
+    pub(crate) fn new(
+        node: Arc<Node>,
+        address: Address,
+        connect_timeout: Duration,
+        io_timeout: Duration,
+        max_in_flight: usize,
+    ) -> Self {
+        Links { node, address, connect_timeout, io_timeout, max_in_flight, slots: Mutex::default() }
+    }
+
+    /// Has one exchange: `batch` is written for the server that will get it, and again for another one if the
+    /// connection turns out to have been dead.
+    pub(crate) async fn exchange(
+        &self,
+        deadline: Instant,
+        batch: &mut (dyn FnMut(&Server) -> Batch + Send),
+    ) -> Result<Vec<Reply>, Trouble> {
+        let mut link = self.link(deadline).await?;
+        for is_last in [false, true] {
+            let batch = batch(link.server());
+            if batch.is_empty() {
+                return Ok(Vec::new());
+            }
+            match link.exchange(batch, deadline).await {
+                Err(trouble) if trouble.is_dead() && !is_last => link = self.link(deadline).await?,
+                outcome => return outcome,
+            }
+        }
+        Err(Trouble::closed(false))
     }
 
     /// The connection of this runtime, made if there is none.
-    pub(crate) async fn link(&self, deadline: Instant, met: &(dyn Fn(Server) + Sync)) -> Result<Arc<Link>, Trouble> {
+    async fn link(&self, deadline: Instant) -> Result<Arc<Link>, Trouble> {
         let runtime = Handle::try_current().map_err(|_| no_runtime())?.id();
         let connecting = match self.known(runtime)? {
             Known::Link(link) => return Ok(link),
@@ -55,7 +84,7 @@ impl Links {
                 return Ok(link);
             }
             let link = Arc::new(Link::open(&self.address, self.io_timeout, self.max_in_flight).await?);
-            met(*link.server());
+            self.node.met(*link.server());
             self.keep(runtime, link.clone());
             Ok(link)
         };
@@ -100,30 +129,6 @@ impl Links {
 enum Known {
     Link(Arc<Link>),
     Connecting(Arc<tokio::sync::Mutex<()>>),
-}
-
-impl Links {
-    /// Has one exchange: `batch` is written for the server that will get it, and again for another one if the
-    /// connection turns out to have been dead.
-    pub(crate) async fn exchange(
-        &self,
-        deadline: Instant,
-        met: &(dyn Fn(Server) + Sync),
-        batch: &mut (dyn FnMut(&Server) -> Batch + Send),
-    ) -> Result<Vec<Reply>, Trouble> {
-        let mut link = self.link(deadline, met).await?;
-        for is_last in [false, true] {
-            let batch = batch(link.server());
-            if batch.is_empty() {
-                return Ok(Vec::new());
-            }
-            match link.exchange(batch, deadline).await {
-                Err(trouble) if trouble.is_dead() && !is_last => link = self.link(deadline, met).await?,
-                outcome => return outcome,
-            }
-        }
-        Err(Trouble::closed(false))
-    }
 }
 
 fn no_runtime() -> Trouble {

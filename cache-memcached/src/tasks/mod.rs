@@ -89,9 +89,8 @@ impl Memcached {
         let mut work = Work::new(asks, scopes, self.clock().now());
         let deadline = Instant::now() + self.config().io_timeout;
         while let Some((part, node)) = work.next() {
-            let met = |server| self.nodes().node(node).met(server);
             let mut batch = |server: &_| work.batch(part, self.nodes(), server);
-            let result = self.links(node).exchange(deadline, &met, &mut batch).await;
+            let result = self.links(node).exchange(deadline, &mut batch).await;
             work.absorb(part, self.nodes(), result);
         }
         work.finish()
