@@ -94,7 +94,8 @@ const PART: &str = "TEST_PART";
 fn process(server: &Server, part: &str) -> Child {
     let this = std::env::current_exe().expect("a test has a path");
     let mut child = Command::new(this);
-    child.args(["--exact", "a_part", "--nocapture", "--include-ignored"]);
+    // The one that looks whether it is such a process.
+    child.args(["--exact", "processes_run_one_load_start_with_hits_and_see_each_others_invalidations", "--nocapture"]);
     child.env(PART, part).env("CACHE_SHARED", server.url()).env("CACHE_SHARED__TTL", "1h");
     child.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("a test can be run")
 }
@@ -111,10 +112,8 @@ fn loads(processes: impl IntoIterator<Item = Child>) -> usize {
     processes.into_iter().map(of_one).sum()
 }
 
-/// Plays a part in a process that another test started; by itself it has none.
-#[test]
-fn a_part() {
-    let Ok(part) = std::env::var(PART) else { return };
+/// What a process that a test started does.
+fn play(part: &str) {
     let registry = registry();
     match part.split(' ').collect::<Vec<_>>()[..] {
         ["slow"] => assert_eq!(slow(1), 2),
@@ -129,6 +128,9 @@ fn a_part() {
 
 #[test]
 fn processes_run_one_load_start_with_hits_and_see_each_others_invalidations() {
+    if let Ok(part) = std::env::var(PART) {
+        return play(&part);
+    }
     let server = Server::start(&[]);
     let wave = |count: usize| loads((0..count).map(|_| process(&server, "slow")).collect::<Vec<_>>());
     assert_eq!(wave(4), 1, "of four processes on a cold key");
@@ -256,6 +258,89 @@ fn a_large_value_is_compressed_and_one_above_the_limit_is_not_sent() {
         let sent = server.say("stats\r\n");
         assert!(sent.contains("STAT curr_items 3\r\n"), "two generations and one value, and no stub: {sent}");
     });
+}
+
+#[test]
+fn a_full_server_keeps_nothing_more_and_every_call_has_its_own_result() {
+    // `-M`: nothing is evicted for what is new.
+    let server = Server::start(&["-M", "-m", "2"]);
+    within(&server.url(), || {
+        for n in 0..8 {
+            let length = (900 << 10) + n;
+            assert_eq!(bytes(length, true).len(), length);
+        }
+        let counts = SHARED.stats().expect("it is configured").total;
+        assert_eq!(counts.loads, 8);
+        assert!(counts.stored >= 1 && counts.far_errors >= 1, "some fit, the others are counted: {counts:?}");
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_server_on_a_unix_socket_serves_both_faces() {
+    let server = Server::start_on_socket();
+    within(&server.url(), || {
+        assert_eq!((quick(1), quick(1)), (2, 2));
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        for _ in 0..2 {
+            assert_eq!(tokio.block_on(awaited("bob", 1)), "bob 1");
+        }
+        let counts = SHARED.stats().expect("it is configured").total;
+        assert_eq!((counts.loads, counts.far_hits, counts.far_errors), (2, 2, 0));
+    });
+}
+
+/// Names and arguments that would be commands, ends of lines or other keys if they were sent as they are.
+#[test]
+fn no_name_or_argument_injects_a_command_or_meets_another() {
+    let server = Server::start(&[]);
+    let long = "x".repeat(10_000);
+    let hostile = [
+        "a b",
+        "a\r\nflush_all\r\n",
+        "a\nmn",
+        "a\0b",
+        "a",
+        "a:b",
+        "a:",
+        ":a",
+        "a%20b",
+        "\u{1f980}\u{fe0f}",
+        "",
+        " ",
+        "\t",
+        &long,
+        "@region",
+        "@namespace:a",
+    ];
+    within(&server.url(), || {
+        let each = || hostile.iter().flat_map(|ns| hostile.iter().map(move |key| (*ns, *key)));
+        let value = |ns: &str, key: &str| format!("{} {ns:?} {key:?}", ns.len());
+        for (ns, key) in each() {
+            assert_eq!(SHARED.get_or_create_value(ns, key, || value(ns, key)), value(ns, key));
+        }
+        for (ns, key) in each() {
+            assert_eq!(SHARED.get(ns, key).wait().expect("it is there"), Some(value(ns, key)), "{ns:?} {key:?}");
+        }
+        for (ns, key) in each() {
+            SHARED.set(ns, key, format!("set {}", value(ns, key))).wait().expect("it is taken");
+        }
+        for (ns, key) in each().step_by(2) {
+            SHARED.invalidate(ns, key).wait().expect("it is done");
+        }
+        for (n, (ns, key)) in each().enumerate() {
+            let expected = (n % 2 == 1).then(|| format!("set {}", value(ns, key)));
+            assert_eq!(SHARED.get(ns, key).wait().expect("an answer"), expected, "{ns:?} {key:?}");
+        }
+        SHARED.invalidate_namespace(hostile[0]).wait().expect("it is done");
+        for (n, (ns, key)) in each().enumerate() {
+            let found: Option<String> = SHARED.get(ns, key).wait().expect("an answer");
+            assert_eq!(found.is_some(), n % 2 == 1 && ns != hostile[0], "{ns:?} {key:?}");
+        }
+        assert_eq!(SHARED.stats().expect("it is configured").total.far_errors, 0);
+    });
+    let stats = server.say("stats\r\n");
+    assert!(stats.contains("STAT cmd_flush 0\r\n") && stats.contains("STAT total_connections "), "{stats}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cache_core::config::BackendUrl;
+use cache_core::config::{BackendUrl, parse};
 use cache_core::error::{Error, Kind, Result};
 
 use crate::address::Address;
@@ -189,8 +189,7 @@ fn weighted(text: &str) -> Result<(&str, f64)> {
 }
 
 fn duration(key: &str, value: &str) -> Result<Duration> {
-    let form = |error| format!("`{key}` takes a duration with its unit, such as `250ms` or `4s` ({error})");
-    humantime::parse_duration(value).map_err(|error| refused(form(error), key, value))
+    parse::duration(value).map_err(|form| refused(format!("`{key}` takes {form}"), key, value))
 }
 
 fn count(key: &str, value: &str) -> Result<usize> {

@@ -6,7 +6,7 @@ mod check;
 mod configuration;
 mod env;
 mod layer;
-mod parse;
+pub mod parse;
 mod settings;
 #[cfg(feature = "toml")]
 mod toml;

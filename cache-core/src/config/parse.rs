@@ -1,15 +1,25 @@
-//! Values with units, from text.
+//! Values with units, from text: one grammar for files, variables and URLs, also for the URLs of other backends.
+//!
+//! The error of each is what should have stood there, as the end of "expected ..".
 
 use std::time::Duration;
 
 /// A duration with its unit: `30s`, `10m`, `1h 30m`, `250ms`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+///
+/// The form that is expected, if the text has no unit or is no duration.
+pub fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text.trim())
         .map_err(|error| format!("a duration with its unit, such as `30s`, `10m` or `250ms` ({error})"))
 }
 
-/// A size with its unit: `64MiB`, `1GB`, `512`.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+/// A size with its unit: `64MiB`, `1GB`, `512`, in bytes.
+///
+/// # Errors
+///
+/// The form that is expected, if the text is no size.
+pub fn size(text: &str) -> Result<u64, String> {
     text.trim()
         .parse::<bytesize::ByteSize>()
         .map(|size| size.as_u64())
@@ -17,7 +27,11 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 }
 
 /// A share: `5%` or `0.05`.
-pub(super) fn share(text: &str) -> Result<f64, String> {
+///
+/// # Errors
+///
+/// The form that is expected, if the text is no number from 0 to 1, or from 0 % to 100 %.
+pub fn share(text: &str) -> Result<f64, String> {
     let text = text.trim();
     let share = match text.strip_suffix('%') {
         Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),

@@ -169,3 +169,92 @@ impl Drop for Lent<'_> {
         self.pool.give_back(self.connection.take());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use memcached_server::Server;
+
+    use super::*;
+    use crate::proto::Request;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn pool(server: &Server) -> Pool {
+        let address = Address::Tcp { host: "127.0.0.1".to_owned(), port: server.port() };
+        let settings = PoolSettings {
+            size: 4,
+            max_idle: 2,
+            idle_timeout: MINUTE,
+            timeout: MINUTE,
+            max_lifetime: Some(60 * MINUTE),
+            connect_timeout: MINUTE,
+        };
+        Pool::new(Arc::new(Node::new("node")), address, settings)
+    }
+
+    fn exchange(pool: &Pool) {
+        let mut noop = |_: &_| {
+            let mut batch = Batch::default();
+            batch.push(&Request::Noop);
+            batch
+        };
+        assert_eq!(pool.exchange(Instant::now() + MINUTE, &mut noop).unwrap().len(), 1);
+    }
+
+    /// How many connections are open, unused, and were ever made.
+    fn connections(pool: &Pool, server: &Server) -> (usize, usize, u64) {
+        let stats = server.say("stats\r\n");
+        let made = stats.lines().find_map(|line| line.strip_prefix("STAT total_connections ")).unwrap();
+        let state = pool.state();
+        (state.open, state.idle.len(), made.trim().parse().unwrap())
+    }
+
+    #[test]
+    fn no_more_than_max_idle_are_kept_and_the_last_one_used_is_used_next() {
+        let server = Server::start(&[]);
+        let pool = pool(&server);
+        let connect = || Some(Connection::open(&pool.address, MINUTE, Instant::now() + MINUTE).unwrap());
+        let mut lent: Vec<Lent<'_>> = (0..4).map(|_| pool.lend(Instant::now() + MINUTE).unwrap()).collect();
+        lent.iter_mut().for_each(|lent| lent.connection = connect());
+        assert_eq!(pool.state().open, 4);
+        drop(lent);
+        let (open, idle, made) = connections(&pool, &server);
+        assert_eq!((open, idle), (2, 2));
+        let last = pool.state().idle[1].made;
+        assert_eq!(pool.lend(Instant::now()).unwrap().connection.as_ref().unwrap().made, last);
+        exchange(&pool);
+        assert_eq!(connections(&pool, &server), (2, 2, made + 1), "the one that asks for the figures, and no other");
+    }
+
+    #[test]
+    fn one_unused_for_long_and_one_that_is_old_are_replaced() {
+        let server = Server::start(&[]);
+        let pool = pool(&server);
+        exchange(&pool);
+        let (open, idle, made) = connections(&pool, &server);
+        assert_eq!((open, idle), (1, 1));
+        pool.state().idle[0].used -= MINUTE;
+        exchange(&pool);
+        assert_eq!(connections(&pool, &server), (1, 1, made + 2), "unused for `idle_timeout`");
+        pool.state().idle[0].made -= 60 * MINUTE;
+        exchange(&pool);
+        assert_eq!(connections(&pool, &server), (1, 1, made + 4), "as old as `max_lifetime`");
+        exchange(&pool);
+        assert_eq!(connections(&pool, &server), (1, 1, made + 5), "young and in use");
+    }
+
+    #[test]
+    fn one_that_nobody_needs_any_more_is_closed_while_another_is_used() {
+        let server = Server::start(&[]);
+        let pool = pool(&server);
+        let connect = || Some(Connection::open(&pool.address, MINUTE, Instant::now() + MINUTE).unwrap());
+        let mut lent: Vec<Lent<'_>> = (0..2).map(|_| pool.lend(Instant::now() + MINUTE).unwrap()).collect();
+        lent.iter_mut().for_each(|lent| lent.connection = connect());
+        drop(lent);
+        pool.state().idle[0].used -= MINUTE;
+        exchange(&pool);
+        let state = pool.state();
+        assert_eq!((state.open, state.idle.len()), (1, 1));
+    }
+}

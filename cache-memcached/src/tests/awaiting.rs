@@ -16,17 +16,9 @@ use tokio::runtime::{Builder, Runtime};
 
 use memcached_server::Server;
 
-use super::config;
 use super::troubles::{introduced, served};
+use super::{BESIDE, IO_TIMEOUT, client, config};
 use crate::{Config, Memcached};
-
-const IO_TIMEOUT: Duration = Duration::from_millis(100);
-const BESIDE: Duration = Duration::from_millis(150);
-
-fn client(port: u16) -> Memcached {
-    let config = Config { io_timeout: IO_TIMEOUT, connect_timeout: IO_TIMEOUT, ..config(&[port]) };
-    Memcached::of_another_process(config, Clock::System).unwrap()
-}
 
 fn one_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
@@ -94,29 +86,23 @@ async fn crowd(client: &Memcached, gave_up: &AtomicUsize) {
 #[test]
 fn each_of_a_thousand_tasks_gets_its_own_reply_while_others_give_up() {
     let server = Server::start(&[]);
+    let config = Config { io_timeout: Duration::from_secs(10), ..config(&[server.port()]) };
+    let client = || Memcached::of_another_process(config.clone(), Clock::System).unwrap();
+    one_thread().block_on(async {
+        let client = client();
+        for n in 0..1000 {
+            store(&client, &key(n), &value(n)).await;
+        }
+    });
     for runtime in [one_thread(), two_threads()] {
-        let config = Config { io_timeout: Duration::from_secs(10), ..config(&[server.port()]) };
-        let client = Memcached::of_another_process(config, Clock::System).unwrap();
-        let gave_up = AtomicUsize::new(0);
+        let (client, gave_up) = (client(), AtomicUsize::new(0));
         runtime.block_on(async {
-            if read(&client, &key(0)).await.unwrap().record.is_none() {
-                client_forget(&client).await;
-                for n in 0..1000 {
-                    store(&client, &key(n), &value(n)).await;
-                }
-            }
             for _ in 0..5 {
                 crowd(&client, &gave_up).await;
             }
         });
         assert!(gave_up.into_inner() > 100, "the test is about those who give up");
     }
-}
-
-/// Takes back the claim that looking made.
-async fn client_forget(client: &Memcached) {
-    let done = AsyncBytesBackend::invalidate(client, &[key(0)], Strength::Hard).await;
-    assert!(matches!(done[..], [Invalidated::Done]));
 }
 
 #[test]

@@ -8,10 +8,25 @@ mod rows;
 mod suite;
 mod troubles;
 
-use crate::{Address, Config};
+use std::time::Duration;
+
+use cache_core::clock::Clock;
+
+use crate::{Address, Config, Memcached};
+
+/// The time that an operation may take at most: `io_timeout`, and what a machine needs beside on which all tests run at
+/// once.
+const IO_TIMEOUT: Duration = Duration::from_millis(100);
+const BESIDE: Duration = Duration::from_millis(150);
 
 /// The defaults, for servers of this host.
 fn config(ports: &[u16]) -> Config {
     let address = |port: &u16| Address::Tcp { host: "127.0.0.1".to_owned(), port: *port };
     Config::new(ports.iter().map(|port| address(port).into()))
+}
+
+/// A client of one server, as another process would have it.
+fn client(port: u16) -> Memcached {
+    let config = Config { io_timeout: IO_TIMEOUT, connect_timeout: IO_TIMEOUT, ..config(&[port]) };
+    Memcached::of_another_process(config, Clock::System).unwrap()
 }

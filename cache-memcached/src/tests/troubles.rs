@@ -12,18 +12,8 @@ use cache_core::key::FarKey;
 
 use memcached_server::Server;
 
-use super::config;
+use super::{BESIDE, IO_TIMEOUT, client, config};
 use crate::{Config, Memcached};
-
-/// The time that an operation may take at most: `io_timeout`, and what a machine needs beside on which all tests run at
-/// once.
-const IO_TIMEOUT: Duration = Duration::from_millis(100);
-const BESIDE: Duration = Duration::from_millis(150);
-
-fn client(port: u16) -> Memcached {
-    let config = Config { io_timeout: IO_TIMEOUT, connect_timeout: IO_TIMEOUT, ..config(&[port]) };
-    Memcached::of_another_process(config, Clock::System).unwrap()
-}
 
 fn key() -> FarKey {
     FarKey::new("troubles:k").unwrap()

@@ -1,12 +1,17 @@
-//! Real memcached servers for tests: started on free ports of this host, and ended with the value that holds them.
+//! Real memcached servers for tests: started on free ports or sockets of this host, and ended with the value that holds
+//! them.
 //!
 //! Where the binary is missing, a test that needs it fails and says how to get it; none passes without its server.
 
 #![allow(clippy::expect_used, clippy::panic)]
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,10 +22,24 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A running memcached.
 #[derive(Debug)]
 pub struct Server {
-    port: u16,
+    place: Place,
     arguments: Vec<String>,
     child: Mutex<Child>,
 }
+
+/// Where a server listens.
+#[derive(Debug, Clone)]
+enum Place {
+    /// On 127.0.0.1.
+    Port(u16),
+    #[cfg(unix)]
+    Socket(PathBuf),
+}
+
+/// Both directions of a connection.
+trait Stream: Read + Write {}
+
+impl<S: Read + Write> Stream for S {}
 
 /// When a server counts as started.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +69,20 @@ impl Server {
         Self::started(arguments, Sign::Connection)
     }
 
+    /// Starts one on a Unix socket in the directory for temporary files.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Server::start) does.
+    #[cfg(unix)]
+    pub fn start_on_socket() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("memcached-{}-{}.sock", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let place = Place::Socket(std::env::temp_dir().join(name));
+        let child = spawned(&place, &[], Sign::Answer).expect("memcached starts on a socket of its own");
+        Server { place, arguments: Vec::new(), child: Mutex::new(child) }
+    }
+
     fn started(arguments: &[&str], sign: Sign) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         // Another process may take the port between the look and the start.
@@ -57,21 +90,34 @@ impl Server {
             let listener = TcpListener::bind("127.0.0.1:0").expect("this host has free ports");
             let port = listener.local_addr().expect("a bound listener has an address").port();
             drop(listener);
-            if let Some(child) = spawned(port, &arguments, sign) {
-                return Server { port, arguments, child: Mutex::new(child) };
+            let place = Place::Port(port);
+            if let Some(child) = spawned(&place, &arguments, sign) {
+                return Server { place, arguments, child: Mutex::new(child) };
             }
         }
         panic!("memcached {arguments:?} does not start on this host");
     }
 
     /// The port that it listens on, on 127.0.0.1.
+    ///
+    /// # Panics
+    ///
+    /// If it listens on a socket of the file system.
     pub fn port(&self) -> u16 {
-        self.port
+        match &self.place {
+            Place::Port(port) => *port,
+            #[cfg(unix)]
+            Place::Socket(path) => panic!("this server listens on {}", path.display()),
+        }
     }
 
     /// The URL of a region that keeps its records there alone.
     pub fn url(&self) -> String {
-        format!("memcached://127.0.0.1:{}", self.port)
+        match &self.place {
+            Place::Port(port) => format!("memcached://127.0.0.1:{port}"),
+            #[cfg(unix)]
+            Place::Socket(path) => format!("memcached+unix://{}", path.display()),
+        }
     }
 
     /// Has it stand still: connections stay, nothing is answered.
@@ -92,15 +138,15 @@ impl Server {
         let _ = child.wait();
     }
 
-    /// Ends it and starts it again on the same port, empty.
+    /// Ends it and starts it again in the same place, empty.
     ///
     /// # Panics
     ///
     /// If it does not start again.
     pub fn restart(&self) {
         self.kill();
-        let child = (0..50).find_map(|_| spawned(self.port, &self.arguments, Sign::Answer));
-        *self.child() = child.expect("memcached starts again on its port");
+        let child = (0..50).find_map(|_| spawned(&self.place, &self.arguments, Sign::Answer));
+        *self.child() = child.expect("memcached starts again where it was");
     }
 
     /// Sends these bytes on a connection of their own, and tells what comes back at first.
@@ -109,7 +155,7 @@ impl Server {
     ///
     /// If it cannot be reached.
     pub fn say(&self, bytes: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server can be connected to");
+        let mut stream = self.place.connect().expect("the server can be connected to");
         stream.write_all(bytes.as_bytes()).expect("the server takes requests");
         let mut reply = vec![0; 64 << 10];
         let count = stream.read(&mut reply).expect("the server answers");
@@ -130,16 +176,40 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
+        #[cfg(unix)]
+        if let Place::Socket(path) = &self.place {
+            // What the server left.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Place {
+    /// A server told to listen there. `-u` counts for root alone, which memcached does not run as.
+    fn command(&self) -> Command {
+        let mut command = Command::new(std::env::var_os("MEMCACHED").unwrap_or_else(|| "memcached".into()));
+        command.args(["-u", "nobody"]);
+        match self {
+            Place::Port(port) => command.args(["-l", "127.0.0.1", "-p", &port.to_string()]),
+            #[cfg(unix)]
+            Place::Socket(path) => command.arg("-s").arg(path),
+        };
+        command
+    }
+
+    fn connect(&self) -> io::Result<Box<dyn Stream>> {
+        Ok(match self {
+            Place::Port(port) => Box::new(TcpStream::connect(("127.0.0.1", *port))?),
+            #[cfg(unix)]
+            Place::Socket(path) => Box::new(UnixStream::connect(path)?),
+        })
     }
 }
 
 /// The server, once it gives the sign; `None` if it ends first, as it does when the port is taken.
-fn spawned(port: u16, arguments: &[String], sign: Sign) -> Option<Child> {
-    let binary = std::env::var_os("MEMCACHED").unwrap_or_else(|| "memcached".into());
-    let mut command = Command::new(binary);
-    // `-u` counts for root alone, which memcached does not run as.
-    command.args(["-l", "127.0.0.1", "-u", "nobody", "-p"]).arg(port.to_string()).args(arguments);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+fn spawned(place: &Place, arguments: &[String], sign: Sign) -> Option<Child> {
+    let mut command = place.command();
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap_or_else(|error| match error.kind() {
         ErrorKind::NotFound => panic!(
             "these tests need memcached, 1.6.18 or newer, in the PATH or where MEMCACHED says: \
@@ -152,7 +222,7 @@ fn spawned(port: u16, arguments: &[String], sign: Sign) -> Option<Child> {
         if !matches!(child.try_wait(), Ok(None)) {
             return None;
         }
-        if gives(port, sign) {
+        if gives(place, sign) {
             return Some(child);
         }
         // There is nothing to wait for but the process itself.
@@ -163,8 +233,8 @@ fn spawned(port: u16, arguments: &[String], sign: Sign) -> Option<Child> {
     None
 }
 
-fn gives(port: u16, sign: Sign) -> bool {
-    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+fn gives(place: &Place, sign: Sign) -> bool {
+    let Ok(mut stream) = place.connect() else { return false };
     match sign {
         Sign::Connection => true,
         Sign::Answer => {
@@ -188,5 +258,16 @@ mod tests {
         assert_eq!(server.say("get k\r\n"), "END\r\n");
         server.kill();
         assert!(TcpStream::connect(("127.0.0.1", server.port())).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_server_can_listen_on_a_socket_and_leaves_none_behind() {
+        let server = Server::start_on_socket();
+        let path = server.url().strip_prefix("memcached+unix://").map(PathBuf::from).expect("a path");
+        assert_eq!(server.say("get k\r\n"), "END\r\n");
+        assert!(path.exists());
+        drop(server);
+        assert!(!path.exists());
     }
 }
