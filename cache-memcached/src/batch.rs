@@ -120,7 +120,8 @@ impl Inbox {
             self.start = 0;
             self.end = held;
             if wanted > self.buffer.len() {
-                self.buffer.resize(wanted.max(SMALL), 0);
+                // What comes behind a large value comes with it.
+                self.buffer.resize(wanted + SMALL, 0);
             }
         }
         &mut self.buffer[self.end..]

@@ -40,6 +40,8 @@ struct State {
     idle: Vec<Connection>,
     /// How many there are, lent ones included.
     open: usize,
+    /// How many callers wait for one: to wake up nobody is a system call too.
+    waiting: usize,
 }
 
 /// A place in the pool, with its connection once there is one. Dropped with a connection, it gives that back; a
@@ -106,7 +108,9 @@ impl Pool {
             if left.is_zero() {
                 return Err(Trouble::Busy(started.elapsed()));
             }
+            state.waiting += 1;
             state = self.given_back.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.waiting -= 1;
         }
     }
 
@@ -131,9 +135,12 @@ impl Pool {
                 connection
             }
         };
+        let waiting = state.waiting;
         drop(state);
+        if waiting > 0 {
+            self.given_back.notify_one();
+        }
         drop(superfluous);
-        self.given_back.notify_one();
     }
 
     fn is_usable(&self, connection: &Connection, now: Instant) -> bool {
@@ -147,7 +154,7 @@ impl Pool {
         let dead = std::mem::take(&mut state.idle);
         state.open -= dead.len();
         drop(state);
-        dead.iter().for_each(|_| self.given_back.notify_one());
+        self.given_back.notify_all();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

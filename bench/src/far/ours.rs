@@ -1,0 +1,75 @@
+//! The far backend: a bare look-up, and the one that a cached function has, with its claim and its two generations.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use cache_core::backend::{AsyncBytesBackend, BytesBackend, Lease, Read, Recall};
+use cache_core::clock::Clock;
+use cache_core::config::BackendUrl;
+use cache_core::key::FarKey;
+use cache_memcached::{Config, Memcached};
+use memcached_server::Server;
+use tokio::runtime::Runtime;
+
+use super::latency::{Subject, calls, futures};
+use crate::harness::Role;
+
+const BARE: &str = "cache: a record";
+const WHOLE: &str = "cache: a record, its claim and 2 generations";
+
+/// What both look-ups ask for.
+#[derive(Clone)]
+struct Lookup {
+    keys: [FarKey; 1],
+    scopes: Vec<FarKey>,
+    lease: Lease,
+}
+
+impl Lookup {
+    fn bare(key: &str) -> Self {
+        Lookup { keys: [far_key(key)], scopes: Vec::new(), lease: Lease::None }
+    }
+
+    fn whole(key: &str) -> Self {
+        let scopes = ["@region::da6c2767653273a5944833e528358b29083e20e1", "@namespace:images:bbf84a29894cd198a7ce7c5b"];
+        let lease = Lease::Claim(Duration::from_secs(30));
+        Lookup { keys: [far_key(key)], scopes: scopes.map(far_key).into(), lease }
+    }
+
+    fn read(&self) -> Read<'_> {
+        let Lookup { keys, scopes, lease } = self;
+        Read { keys, scopes, lease: *lease, grace: Duration::ZERO, recall: Recall::Never }
+    }
+}
+
+fn far_key(key: &str) -> FarKey {
+    FarKey::new(key).expect("a good key")
+}
+
+fn client(server: &Server) -> Memcached {
+    let url = BackendUrl::parse(&server.url()).expect("a URL");
+    let config = Config::from_url(&url).expect("good settings");
+    Memcached::new(config, Clock::System).expect("a backend")
+}
+
+pub fn blocking(server: &Server, key: &str, size: usize) -> Vec<Subject> {
+    let subject = |(name, lookup): (_, Lookup)| {
+        let client = client(server);
+        calls(name, Role::Ours, size, move || {
+            let seen = BytesBackend::read(&client, &lookup.read()).remove(0).expect("an answer");
+            seen.record.map_or(0, |record| record.len())
+        })
+    };
+    [(BARE, Lookup::bare(key)), (WHOLE, Lookup::whole(key))].into_iter().map(subject).collect()
+}
+
+pub fn awaiting(runtime: &Rc<Runtime>, server: &Server, key: &str, size: usize) -> Vec<Subject> {
+    let subject = |(name, lookup): (_, Lookup)| {
+        let client = client(server);
+        futures(name, Role::Ours, size, runtime, async move || {
+            let seen = AsyncBytesBackend::read(&client, &lookup.read()).await.remove(0).expect("an answer");
+            seen.record.map_or(0, |record| record.len())
+        })
+    };
+    [(BARE, Lookup::bare(key)), (WHOLE, Lookup::whole(key))].into_iter().map(subject).collect()
+}
