@@ -13,7 +13,9 @@ use crate::blocking::{Pool, PoolSettings};
 use crate::config::Config;
 use crate::node::{Node, Nodes};
 #[cfg(feature = "tokio")]
-use crate::tasks::Links;
+use crate::sizes::Sizes;
+#[cfg(feature = "tokio")]
+use crate::tasks::{Bounds, LinkSettings, Links};
 use crate::topology::Topology;
 
 /// A far tier in memcached. Clones share its connections.
@@ -33,6 +35,8 @@ struct Shared {
     pools: Vec<Pool>,
     #[cfg(feature = "tokio")]
     links: Vec<Links>,
+    #[cfg(feature = "tokio")]
+    sizes: Sizes,
 }
 
 /// The nodes that this process knows, by address: what is owed to one is owed by all its regions.
@@ -70,14 +74,18 @@ impl Memcached {
         let addressed = || nodes.iter().cloned().zip(config.nodes.iter().map(|node| node.address.clone()));
         let pools = addressed().map(|(node, address)| Pool::new(node, address, settings.clone())).collect();
         #[cfg(feature = "tokio")]
-        let links = addressed()
-            .map(|(node, address)| {
-                Links::new(node, address, config.connect_timeout, config.io_timeout, config.max_in_flight)
-            })
-            .collect();
+        let link_settings = LinkSettings {
+            connect_timeout: config.connect_timeout,
+            io_timeout: config.io_timeout,
+            bounds: Bounds { requests: config.max_in_flight, bytes: config.max_bytes_in_flight },
+        };
+        #[cfg(feature = "tokio")]
+        let links = addressed().map(|(node, address)| Links::new(node, address, link_settings)).collect();
         let shared = Shared {
             #[cfg(feature = "tokio")]
             links,
+            #[cfg(feature = "tokio")]
+            sizes: Sizes::new(),
             config,
             clock,
             topology,
@@ -106,6 +114,11 @@ impl Memcached {
     #[cfg(feature = "tokio")]
     pub(crate) fn links(&self, node: usize) -> &Links {
         &self.shared.links[node]
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn sizes(&self) -> &Sizes {
+        &self.shared.sizes
     }
 
     /// The node that keeps this key.

@@ -12,7 +12,7 @@ use crate::address::Address;
 /// memcached's port.
 const PORT: u16 = 11211;
 const KNOWN: &str = "connect_timeout, io_timeout, pool_size, max_idle, idle_timeout, pool_timeout, max_lifetime, \
-                     max_in_flight";
+                     max_in_flight, max_bytes_in_flight";
 
 /// Which nodes keep a region's records, and how they are talked to.
 ///
@@ -39,8 +39,11 @@ pub struct Config {
     pub pool_timeout: Option<Duration>,
     /// A connection of this age is not used again. Default: it may grow as old as it likes.
     pub max_lifetime: Option<Duration>,
-    /// How many requests of tasks may wait for one node; those beyond fail at once. Default 16384.
+    /// How many requests of tasks may wait on one connection to a node; those beyond fail at once. Default 16384.
     pub max_in_flight: usize,
+    /// How many bytes of unanswered requests of tasks, values included, may wait on one connection to a node; those
+    /// beyond fail at once. Default 64 MiB.
+    pub max_bytes_in_flight: usize,
 }
 
 /// A node: where it is, and what it is called.
@@ -74,6 +77,7 @@ impl Config {
             pool_timeout: None,
             max_lifetime: None,
             max_in_flight: 16_384,
+            max_bytes_in_flight: 64 << 20,
         }
     }
 
@@ -105,6 +109,7 @@ impl Config {
             "max_lifetime" if value == "never" => self.max_lifetime = None,
             "max_lifetime" => self.max_lifetime = Some(duration(key, value)?),
             "max_in_flight" => self.max_in_flight = count(key, value)?,
+            "max_bytes_in_flight" => self.max_bytes_in_flight = bytes(key, value)?,
             _ => return Err(refused(format!("there is no parameter `{key}`; known are {KNOWN}"), key, value)),
         }
         Ok(())
@@ -135,7 +140,11 @@ impl Config {
         if let Some((key, _)) = durations.iter().find(|(_, duration)| *duration == Some(Duration::ZERO)) {
             return Err(refused(format!("`{key}` must be above 0"), key, "0s"));
         }
-        let counts = [("pool_size", self.pool_size), ("max_in_flight", self.max_in_flight)];
+        let counts = [
+            ("pool_size", self.pool_size),
+            ("max_in_flight", self.max_in_flight),
+            ("max_bytes_in_flight", self.max_bytes_in_flight),
+        ];
         if let Some((key, _)) = counts.iter().find(|(_, count)| *count == 0) {
             return Err(refused(format!("`{key}` must be above 0"), key, 0));
         }
@@ -196,6 +205,11 @@ fn count(key: &str, value: &str) -> Result<usize> {
     value.parse().map_err(|_| refused(format!("`{key}` takes a whole number"), key, value))
 }
 
+fn bytes(key: &str, value: &str) -> Result<usize> {
+    let bytes = parse::size(value).map_err(|form| refused(format!("`{key}` takes {form}"), key, value))?;
+    Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
+}
+
 fn refused(rule: impl Into<String>, key: &str, value: impl fmt::Display) -> Error {
     Error::new(Kind::Config, rule).with("parameter", key).with("value", value.to_string())
 }
@@ -231,12 +245,13 @@ mod tests {
         assert_eq!(plain, Config::new([Address::Tcp { host: "a".to_owned(), port: PORT }.into()]));
         let set = config(
             "memcached://a?connect_timeout=1s&io_timeout=20ms&pool_size=3&max_idle=0&idle_timeout=1m&pool_timeout=5ms\
-             &max_lifetime=1h&max_in_flight=7",
+             &max_lifetime=1h&max_in_flight=7&max_bytes_in_flight=1MiB",
         );
         let set = set.unwrap();
         assert_eq!((set.connect_timeout, set.io_timeout), (Duration::from_secs(1), Duration::from_millis(20)));
         assert_eq!((set.pool_size, set.max_idle, set.max_in_flight), (3, Some(0), 7));
         assert_eq!((set.idle_timeout, set.pool_timeout), (Duration::from_secs(60), Some(Duration::from_millis(5))));
+        assert_eq!(set.max_bytes_in_flight, 1 << 20);
         assert_eq!(set.max_lifetime, Some(Duration::from_secs(3600)));
         assert_eq!(config("memcached://a?max_lifetime=never").unwrap().max_lifetime, None);
     }
@@ -261,6 +276,8 @@ mod tests {
             ("memcached://a?pool=8", "no parameter `pool`; known are connect_timeout, io_timeout"),
             ("memcached://a?pool_size=many", "`pool_size` takes a whole number (parameter: pool_size, value: many)"),
             ("memcached://a?pool_size=0", "`pool_size` must be above 0"),
+            ("memcached://a?max_bytes_in_flight=0", "`max_bytes_in_flight` must be above 0"),
+            ("memcached://a?max_bytes_in_flight=big", "a size with its unit"),
             ("memcached://a?io_timeout=500", "a duration with its unit"),
             ("memcached://a?io_timeout=0s", "`io_timeout` must be above 0"),
             ("memcached://a?max_lifetime=0s", "`max_lifetime` must be above 0"),

@@ -9,12 +9,17 @@ mod address;
 mod backend;
 mod batch;
 mod blocking;
+mod budget;
 mod config;
+mod inbox;
 mod node;
 mod operations;
 mod pending;
 pub mod proto;
+mod replies;
 mod server;
+#[cfg(feature = "tokio")]
+mod sizes;
 #[cfg(feature = "tokio")]
 mod tasks;
 mod topology;

@@ -22,7 +22,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// What is asked on every new connection, before anything else.
-    pub(crate) fn question() -> Batch {
+    pub(crate) fn question() -> Batch<'static> {
         let mut batch = Batch::default();
         batch.push(&Request::Version);
         batch.push(&Request::Settings);
@@ -59,12 +59,12 @@ pub(crate) const ANY: Features = Features { fenced_delete: false, opaque_on_miss
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::batch::{Absorbed, Inbox, Replies};
+    use crate::inbox::Inbox;
+    use crate::replies::{Absorbed, Replies};
 
     fn answered(text: &str) -> Result<Server, Trouble> {
         let mut inbox = Inbox::new();
-        inbox.room(text.len())[..text.len()].copy_from_slice(text.as_bytes());
-        inbox.came(text.len());
+        inbox.receive(text.as_bytes());
         let mut replies = Replies::to(Server::question().expected);
         assert_eq!(replies.absorb(&mut inbox, ANY).map_err(Trouble::Broken)?, Absorbed::Complete);
         Server::introduce(&replies.into_replies())

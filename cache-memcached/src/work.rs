@@ -1,20 +1,22 @@
 //! One operation: what it sends to each node, and what it makes of the replies. It does no I/O; the two faces do.
 //!
-//! Invariant: a token and the generations that are told with it come from one request, so from one life of the server:
+//! Invariant: a token and the generations that are told with it come over one connection, so from one life of the server:
 //! when a generation was missing and had to be made, the item is read again together with it. Were it not, a token
 //! from before a restart could be handed out with generations from after it, and both would pass as current.
 
 use std::hash::{BuildHasher, RandomState};
 
 use cache_core::clock::Tick;
-use cache_core::generation::{Generation, Generations};
+use cache_core::generation::Generations;
 use cache_core::key::FarKey;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Replied};
 use crate::node::Nodes;
 use crate::pending::{Due, Replay};
-use crate::proto::{Code, Delete, Get, Key, Mode, Reply, Request, Set};
+use crate::proto::{Code, Delete, Key, Mode, Reply, Request, Set};
 use crate::server::Server;
+#[cfg(feature = "tokio")]
+use crate::sizes::Sizes;
 use crate::trouble::Trouble;
 
 /// How often a missing generation is made before the node is given up: each time somebody took it away in between.
@@ -31,8 +33,8 @@ pub(crate) struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    /// The value that is to be stored.
-    fn value_len(&self) -> usize {
+    /// How long the value is that is to be stored.
+    pub(crate) fn value_len(&self) -> usize {
         self.requests.iter().map(|request| if let Request::Set(set) = request { set.value.len() } else { 0 }).sum()
     }
 }
@@ -95,7 +97,7 @@ impl<'a> Work<'a> {
     }
 
     /// What that part sends to its node, which is this server. Asking again replaces what was asked before.
-    pub(crate) fn batch(&mut self, index: usize, nodes: &Nodes, server: &Server) -> Batch {
+    pub(crate) fn batch(&mut self, index: usize, nodes: &Nodes, server: &Server) -> Batch<'a> {
         let Work { asks, scopes, parts, .. } = self;
         let part = &mut parts[index];
         let keys = part.asks.iter().map(|ask| asks[*ask].key);
@@ -120,19 +122,16 @@ impl<'a> Work<'a> {
             };
             requests.iter().for_each(|request| batch.push(request));
         }
-        for scope in *scopes {
-            let key = Key::checked_before(scope.as_str());
-            batch.push(&Request::Get(Get { value: true, ..Get::new(key) }));
-        }
+        batch.scopes = scopes;
         batch
     }
 
     /// Takes in what came of a batch.
-    pub(crate) fn absorb(&mut self, index: usize, nodes: &Nodes, result: Result<Vec<Reply>, Trouble>) {
+    pub(crate) fn absorb(&mut self, index: usize, nodes: &Nodes, result: Result<Replied, Trouble>) {
         let Work { asks, scopes, parts, .. } = self;
         let part = &mut parts[index];
-        let mut replies = match result {
-            Ok(replies) => replies.into_iter(),
+        let (mut replies, found) = match result {
+            Ok(replied) => (replied.replies.into_iter(), replied.generations),
             Err(trouble) => {
                 part.outcome = Some(Err(trouble));
                 return;
@@ -160,13 +159,27 @@ impl<'a> Work<'a> {
             }
         }
         part.trips += 1;
-        let found: Vec<Option<Generation>> = replies.map(|reply| generation(&reply)).collect();
         if found.len() == scopes.len() && found.iter().all(Option::is_some) {
             part.outcome = Some(Ok(Generations::new(found.into_iter().flatten())));
         } else if part.trips == TRIPS {
             part.outcome = Some(Err(Trouble::NoGenerations));
         } else {
             part.missing = (0..found.len()).filter(|scope| found[*scope].is_none()).collect();
+        }
+    }
+
+    /// Notes how long the values were that were sent or came.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn note_sizes(&self, sizes: &Sizes) {
+        for part in &self.parts {
+            for (ask, replies) in part.asks.iter().zip(&part.replies) {
+                let ask = &self.asks[*ask];
+                let come = replies.iter().filter_map(|reply| reply.value.as_ref()).map(Vec::len).max();
+                let size = ask.value_len().max(come.unwrap_or_default());
+                if size > 0 {
+                    sizes.note(ask.key, size);
+                }
+            }
         }
     }
 
@@ -218,12 +231,7 @@ fn read_again(last: &mut Reply, again: Reply) {
     }
 }
 
-fn generation(reply: &Reply) -> Option<Generation> {
-    let bytes = <[u8; 8]>::try_from(reply.value.as_deref()?).ok()?;
-    Some(Generation(u64::from_le_bytes(bytes)))
-}
-
-fn push_replay(batch: &mut Batch, replay: &Replay) {
+fn push_replay(batch: &mut Batch<'_>, replay: &Replay) {
     let delete = Delete::new(Key::checked_before(replay.key.as_str()));
     match replay.due {
         Due::Hard => batch.push(&Request::Delete(delete)),
@@ -235,7 +243,7 @@ fn push_replay(batch: &mut Batch, replay: &Replay) {
 }
 
 /// A new generation. It never expires: a scope whose generation is gone is invalidated by that.
-fn push_generation(batch: &mut Batch, scope: &FarKey, mode: Mode) {
+fn push_generation(batch: &mut Batch<'_>, scope: &FarKey, mode: Mode) {
     // Keyed by the system's random numbers: no two calls of any process give the same but by chance.
     let value = RandomState::new().hash_one(()).to_le_bytes();
     batch.push(&Request::Set(Set { mode, ..Set::new(Key::checked_before(scope.as_str()), &value) }));

@@ -2,15 +2,18 @@
 //!
 //! Invariant: a connection on which anything failed is never used again; so no reply ever reaches another caller.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSliceMut, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use crate::address::Address;
-use crate::batch::{Absorbed, Batch, Inbox, Replies};
-use crate::proto::{Features, Reply};
+use crate::batch::{Batch, Replied, generation};
+use crate::budget::Budget;
+use crate::inbox::Inbox;
+use crate::proto::Features;
+use crate::replies::{Absorbed, Replies};
 use crate::server::{ANY, Server};
 use crate::trouble::Trouble;
 
@@ -30,19 +33,17 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects within `connect_timeout`, and asks the server what it is.
-    pub(crate) fn open(address: &Address, connect_timeout: Duration, deadline: Instant) -> Result<Self, Trouble> {
-        let made = Instant::now();
-        let deadline = deadline.min(made + connect_timeout);
-        let stream = Stream::connect(address, deadline)?;
+    pub(crate) fn open(address: &Address, budget: Budget) -> Result<Self, Trouble> {
+        let made = budget.started;
+        let stream = Stream::connect(address, budget)?;
         let mut inbox = Inbox::new();
-        let mut talk = Talk { stream: &stream, inbox: &mut inbox, timeout: Duration::ZERO, deadline };
-        let replies = talk.exchange(Server::question(), ANY).map_err(|trouble| match trouble {
-            Trouble::TimedOut(_) => Trouble::TimedOut(made.elapsed()),
+        let mut talk = Talk { stream: &stream, inbox: &mut inbox, timeout: Duration::ZERO, budget };
+        let replied = talk.exchange(Server::question(), ANY, Instant::now()).map_err(|trouble| match trouble {
             Trouble::Dead(why) | Trouble::Torn(why) => Trouble::Connect(why),
             other => other,
         })?;
         let timeout = talk.timeout;
-        let server = Server::introduce(&replies)?;
+        let server = Server::introduce(&replied.replies)?;
         Ok(Connection { stream, inbox, server, timeout, made, used: made })
     }
 
@@ -50,13 +51,13 @@ impl Connection {
         &self.server
     }
 
-    /// Sends the batch, and reads its replies.
-    pub(crate) fn exchange(&mut self, batch: Batch, deadline: Instant) -> Result<Vec<Reply>, Trouble> {
+    /// Sends the batch at `now`, and reads its replies.
+    pub(crate) fn exchange(&mut self, batch: Batch<'_>, budget: Budget, now: Instant) -> Result<Replied, Trouble> {
         let Connection { stream, inbox, server, timeout, .. } = self;
-        let mut talk = Talk { stream, inbox, timeout: *timeout, deadline };
-        let replies = talk.exchange(batch, server.features)?;
+        let mut talk = Talk { stream, inbox, timeout: *timeout, budget };
+        let replied = talk.exchange(batch, server.features, now)?;
         *timeout = talk.timeout;
-        Ok(replies)
+        Ok(replied)
     }
 
     /// Whether nothing came that nobody asked for.
@@ -70,46 +71,48 @@ struct Talk<'a> {
     stream: &'a Stream,
     inbox: &'a mut Inbox,
     timeout: Duration,
-    deadline: Instant,
+    budget: Budget,
 }
 
 impl Talk<'_> {
-    fn exchange(&mut self, batch: Batch, features: Features) -> Result<Vec<Reply>, Trouble> {
-        let started = Instant::now();
-        self.send(&batch.bytes, started)?;
+    fn exchange(&mut self, mut batch: Batch<'_>, features: Features, now: Instant) -> Result<Replied, Trouble> {
+        batch.scopes.iter().for_each(|scope| batch.push_generation_read(scope));
+        self.send(&batch.bytes, now)?;
         let mut replies = Replies::to(batch.expected);
-        let mut needed = 1;
         let mut any_byte_came = false;
         loop {
             if any_byte_came {
-                self.keep_to_the_deadline(started)?;
+                self.keep_to_the_deadline(Instant::now())?;
             }
-            let room = self.inbox.room(needed);
-            let count = match self.stream.read(room) {
+            let count = match self.stream.read(replies.room(self.inbox)) {
                 Ok(0) => return Err(Trouble::closed(any_byte_came)),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if is_timeout(&error) => return Err(Trouble::TimedOut(started.elapsed())),
+                Err(error) if is_timeout(&error) => return Err(self.timed_out()),
                 Err(error) => return Err(Trouble::of_io(&error, any_byte_came)),
             };
             any_byte_came = true;
-            self.inbox.came(count);
-            match replies.absorb(self.inbox, features).map_err(Trouble::Broken)? {
-                Absorbed::Complete => return Ok(replies.into_replies()),
-                Absorbed::Needs(more) => needed = more,
+            replies.came(self.inbox, count);
+            if replies.absorb(self.inbox, features).map_err(Trouble::Broken)? == Absorbed::Complete {
+                let mut replies = replies.into_replies();
+                let generations = replies.split_off(replies.len() - batch.scopes.len());
+                return Ok(Replied { replies, generations: generations.iter().map(generation).collect() });
             }
         }
     }
 
-    fn send(&mut self, mut bytes: &[u8], started: Instant) -> Result<(), Trouble> {
+    fn send(&mut self, mut bytes: &[u8], mut now: Instant) -> Result<(), Trouble> {
         while !bytes.is_empty() {
-            self.keep_to_the_deadline(started)?;
+            self.keep_to_the_deadline(now)?;
             match self.stream.write(bytes) {
                 Ok(0) => return Err(Trouble::closed(false)),
                 Ok(count) => bytes = &bytes[count..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(&error) => return Err(Trouble::TimedOut(started.elapsed())),
+                Err(error) if is_timeout(&error) => return Err(self.timed_out()),
                 Err(error) => return Err(Trouble::of_io(&error, false)),
+            }
+            if !bytes.is_empty() {
+                now = Instant::now();
             }
         }
         Ok(())
@@ -117,16 +120,20 @@ impl Talk<'_> {
 
     /// Sees to it that the next read or write ends about when the deadline comes. In the usual case, with all of the
     /// time left and one write and one read, no system call is needed.
-    fn keep_to_the_deadline(&mut self, started: Instant) -> Result<(), Trouble> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
+    fn keep_to_the_deadline(&mut self, now: Instant) -> Result<(), Trouble> {
+        let left = self.budget.left(now);
         if left.is_zero() {
-            return Err(Trouble::TimedOut(started.elapsed()));
+            return Err(self.timed_out());
         }
         if left.abs_diff(self.timeout) > SLACK {
             self.stream.set_timeout(left).map_err(|error| Trouble::of_io(&error, false))?;
             self.timeout = left;
         }
         Ok(())
+    }
+
+    fn timed_out(&self) -> Trouble {
+        Trouble::TimedOut(self.budget.started.elapsed())
     }
 }
 
@@ -144,14 +151,14 @@ enum Stream {
 
 impl Stream {
     /// Names are resolved each time; of several addresses, each is tried until the deadline.
-    fn connect(address: &Address, deadline: Instant) -> Result<Self, Trouble> {
+    fn connect(address: &Address, budget: Budget) -> Result<Self, Trouble> {
         let refused = |error: io::Error| Trouble::Connect(error.to_string());
         match address {
             Address::Tcp { host, port } => {
                 let mut last = Trouble::Connect(format!("`{host}` has no address"));
                 for address in (host.as_str(), *port).to_socket_addrs().map_err(refused)? {
                     let started = Instant::now();
-                    let left = deadline.saturating_duration_since(started);
+                    let left = budget.left(started);
                     if left.is_zero() {
                         break;
                     }
@@ -173,11 +180,12 @@ impl Stream {
         }
     }
 
-    fn read(&self, room: &mut [u8]) -> io::Result<usize> {
+    /// Reads into the first, and when that is full into the second.
+    fn read(&self, mut room: [IoSliceMut<'_>; 2]) -> io::Result<usize> {
         match self {
-            Stream::Tcp(stream) => (&*stream).read(room),
+            Stream::Tcp(stream) => read(stream, &mut room),
             #[cfg(unix)]
-            Stream::Unix(stream) => (&*stream).read(room),
+            Stream::Unix(stream) => read(stream, &mut room),
         }
     }
 
@@ -202,4 +210,9 @@ impl Stream {
             }
         }
     }
+}
+
+fn read(mut stream: impl Read, room: &mut [IoSliceMut<'_>; 2]) -> io::Result<usize> {
+    // The usual case has a cheaper system call.
+    if room[0].is_empty() { stream.read(&mut room[1]) } else { stream.read_vectored(room) }
 }

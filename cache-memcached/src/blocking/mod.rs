@@ -4,7 +4,7 @@
 mod connection;
 mod pool;
 
-use std::time::Instant;
+use crate::budget::Budget;
 
 use cache_core::backend::{
     BytesBackend, Check, Fill, Filled, HandBack, Invalidated, Read, Returned, Seen, Strength, Take,
@@ -67,10 +67,10 @@ impl Memcached {
     /// Runs an operation to its end, within one `io_timeout`.
     fn run_now(&self, asks: Vec<Ask<'_>>, scopes: &[FarKey]) -> Vec<Result<Answer, Trouble>> {
         let mut work = Work::new(asks, scopes, self.clock().now());
-        let deadline = Instant::now() + self.config().io_timeout;
+        let budget = Budget::of(self.config().io_timeout);
         while let Some((part, node)) = work.next() {
             let mut batch = |server: &_| work.batch(part, self.nodes(), server);
-            let result = self.pool(node).exchange(deadline, &mut batch);
+            let result = self.pool(node).exchange(budget, &mut batch);
             work.absorb(part, self.nodes(), result);
         }
         work.finish()

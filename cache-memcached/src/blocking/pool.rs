@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use crate::address::Address;
-use crate::batch::Batch;
+use crate::batch::{Batch, Replied};
+use crate::budget::Budget;
 use crate::node::Node;
-use crate::proto::Reply;
 use crate::server::Server;
 use crate::trouble::Trouble;
 
@@ -49,6 +49,8 @@ struct State {
 struct Lent<'a> {
     pool: &'a Pool,
     connection: Option<Connection>,
+    /// When it was lent.
+    since: Instant,
 }
 
 impl Pool {
@@ -58,15 +60,15 @@ impl Pool {
 
     /// Has one exchange: `batch` is written for the server that will get it, and again for another one if the
     /// connection turns out to have been dead.
-    pub(crate) fn exchange(
+    pub(crate) fn exchange<'b>(
         &self,
-        deadline: Instant,
-        batch: &mut dyn FnMut(&Server) -> Batch,
-    ) -> Result<Vec<Reply>, Trouble> {
-        let mut lent = self.lend(deadline)?;
+        budget: Budget,
+        batch: &mut dyn FnMut(&Server) -> Batch<'b>,
+    ) -> Result<Replied, Trouble> {
+        let mut lent = self.lend(budget)?;
         if let Some(connection) = &mut lent.connection {
-            match attempt(connection, deadline, batch) {
-                Ok(replies) => return Ok(replies),
+            match attempt(connection, budget, lent.since, batch) {
+                Ok(replied) => return Ok(replied),
                 Err(trouble) => {
                     lent.connection = None;
                     if !trouble.is_dead() {
@@ -77,23 +79,24 @@ impl Pool {
                 }
             }
         }
-        let mut connection = Connection::open(&self.address, self.settings.connect_timeout, deadline)?;
+        let mut connection = Connection::open(&self.address, budget.at_most(self.settings.connect_timeout))?;
         self.node.met(*connection.server());
-        let replies = attempt(&mut connection, deadline, batch)?;
+        let replied = attempt(&mut connection, budget, Instant::now(), batch)?;
         lent.connection = Some(connection);
-        Ok(replies)
+        Ok(replied)
     }
 
     /// A place in the pool, waiting for one if need be.
-    fn lend(&self, deadline: Instant) -> Result<Lent<'_>, Trouble> {
-        let started = Instant::now();
+    fn lend(&self, budget: Budget) -> Result<Lent<'_>, Trouble> {
         // Declared before the lock, so that they are closed after it is let go of.
         let mut retired = Vec::new();
+        // A clock is not read before something had to be waited for.
+        let mut since = budget.started;
         let mut state = self.state();
         loop {
             if let Some(connection) = state.idle.pop() {
-                if self.is_usable(&connection, started) {
-                    return Ok(Lent { pool: self, connection: Some(connection) });
+                if self.is_usable(&connection, since) {
+                    return Ok(Lent { pool: self, connection: Some(connection), since });
                 }
                 retired.push(connection);
                 state.open -= 1;
@@ -101,21 +104,22 @@ impl Pool {
             }
             if state.open < self.settings.size {
                 state.open += 1;
-                return Ok(Lent { pool: self, connection: None });
+                return Ok(Lent { pool: self, connection: None, since });
             }
-            let patience = self.settings.timeout.min(deadline.saturating_duration_since(started));
-            let left = patience.saturating_sub(started.elapsed());
+            let waited = budget.started.elapsed();
+            let left = self.settings.timeout.min(budget.left(budget.started)).saturating_sub(waited);
             if left.is_zero() {
-                return Err(Trouble::Busy(started.elapsed()));
+                return Err(Trouble::Busy(waited));
             }
             state.waiting += 1;
             state = self.given_back.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
             state.waiting -= 1;
+            since = Instant::now();
         }
     }
 
-    fn give_back(&self, connection: Option<Connection>) {
-        let now = Instant::now();
+    /// It was used at `now`.
+    fn give_back(&self, connection: Option<Connection>, now: Instant) {
         let mut state = self.state();
         let superfluous = match connection {
             Some(mut connection) if connection.is_clean() && state.idle.len() < self.settings.max_idle => {
@@ -162,18 +166,19 @@ impl Pool {
     }
 }
 
-fn attempt(
+fn attempt<'b>(
     connection: &mut Connection,
-    deadline: Instant,
-    batch: &mut dyn FnMut(&Server) -> Batch,
-) -> Result<Vec<Reply>, Trouble> {
+    budget: Budget,
+    now: Instant,
+    batch: &mut dyn FnMut(&Server) -> Batch<'b>,
+) -> Result<Replied, Trouble> {
     let batch = batch(connection.server());
-    if batch.is_empty() { Ok(Vec::new()) } else { connection.exchange(batch, deadline) }
+    if batch.is_empty() { Ok(Replied::nothing()) } else { connection.exchange(batch, budget, now) }
 }
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        self.pool.give_back(self.connection.take());
+        self.pool.give_back(self.connection.take(), self.since);
     }
 }
 
@@ -206,7 +211,7 @@ mod tests {
             batch.push(&Request::Noop);
             batch
         };
-        assert_eq!(pool.exchange(Instant::now() + MINUTE, &mut noop).unwrap().len(), 1);
+        assert_eq!(pool.exchange(Budget::of(MINUTE), &mut noop).unwrap().replies.len(), 1);
     }
 
     /// How many connections are open, unused, and were ever made.
@@ -221,15 +226,15 @@ mod tests {
     fn no_more_than_max_idle_are_kept_and_the_last_one_used_is_used_next() {
         let server = Server::start(&[]);
         let pool = pool(&server);
-        let connect = || Some(Connection::open(&pool.address, MINUTE, Instant::now() + MINUTE).unwrap());
-        let mut lent: Vec<Lent<'_>> = (0..4).map(|_| pool.lend(Instant::now() + MINUTE).unwrap()).collect();
+        let connect = || Some(Connection::open(&pool.address, Budget::of(MINUTE)).unwrap());
+        let mut lent: Vec<Lent<'_>> = (0..4).map(|_| pool.lend(Budget::of(MINUTE)).unwrap()).collect();
         lent.iter_mut().for_each(|lent| lent.connection = connect());
         assert_eq!(pool.state().open, 4);
         drop(lent);
         let (open, idle, made) = connections(&pool, &server);
         assert_eq!((open, idle), (2, 2));
         let last = pool.state().idle[1].made;
-        assert_eq!(pool.lend(Instant::now()).unwrap().connection.as_ref().unwrap().made, last);
+        assert_eq!(pool.lend(Budget::of(MINUTE)).unwrap().connection.as_ref().unwrap().made, last);
         exchange(&pool);
         assert_eq!(connections(&pool, &server), (2, 2, made + 1), "the one that asks for the figures, and no other");
     }
@@ -255,8 +260,8 @@ mod tests {
     fn one_that_nobody_needs_any_more_is_closed_while_another_is_used() {
         let server = Server::start(&[]);
         let pool = pool(&server);
-        let connect = || Some(Connection::open(&pool.address, MINUTE, Instant::now() + MINUTE).unwrap());
-        let mut lent: Vec<Lent<'_>> = (0..2).map(|_| pool.lend(Instant::now() + MINUTE).unwrap()).collect();
+        let connect = || Some(Connection::open(&pool.address, Budget::of(MINUTE)).unwrap());
+        let mut lent: Vec<Lent<'_>> = (0..2).map(|_| pool.lend(Budget::of(MINUTE)).unwrap()).collect();
         lent.iter_mut().for_each(|lent| lent.connection = connect());
         drop(lent);
         pool.state().idle[0].used -= MINUTE;

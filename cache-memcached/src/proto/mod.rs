@@ -12,7 +12,8 @@ mod request;
 mod version;
 
 pub use key::{BadKey, Key};
-pub use reply::{Broken, Code, Left, Parsed, Reply, parse};
+pub(crate) use reply::NO_END;
+pub use reply::{Broken, Code, Left, Open, Parsed, Reply, VALUE_END, parse};
 pub use request::{Arithmetic, Delete, Expected, Get, Mode, Opaque, Request, Set, Verb};
 pub use version::{Features, Version};
 

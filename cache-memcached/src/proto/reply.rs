@@ -102,9 +102,34 @@ impl Reply {
 pub enum Parsed {
     /// The reply is whole, and took so many bytes.
     Whole(Reply, usize),
-    /// It is cut off: at least so many bytes in all are needed before it can be whole.
-    Cut(usize),
+    /// Its first line is whole and tells of a value that is not.
+    Open(Open),
+    /// Its first line is cut off.
+    Cut,
 }
+
+/// A reply whose value has not come as a whole. [`Open::close`] makes it whole.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Open {
+    reply: Reply,
+    /// How many bytes its first line took; the value begins behind them.
+    pub head: usize,
+    /// How long the value is: so many bytes come, and then [`VALUE_END`]. Nothing was allocated for it.
+    pub length: usize,
+}
+
+impl Open {
+    /// The reply with its value.
+    pub fn close(self, value: Vec<u8>) -> Reply {
+        Reply { value: Some(value), ..self.reply }
+    }
+}
+
+/// What is wrong with a value that is followed by anything but [`VALUE_END`].
+pub(crate) const NO_END: &str = "a value that does not end where it should";
+
+/// What follows each value.
+pub const VALUE_END: &[u8] = b"\r\n";
 
 /// Bytes that are no reply to this request. The connection cannot be used any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,7 +171,7 @@ pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Par
             Some(line) => (line, end + 1),
             None => return Err(Broken::new("a line that does not end in CR LF", bytes)),
         },
-        None if bytes.len() < LONGEST_LINE => return Ok(Parsed::Cut(bytes.len() + 1)),
+        None if bytes.len() < LONGEST_LINE => return Ok(Parsed::Cut),
         None => return Err(Broken::new("a line without an end", bytes)),
     };
     let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
@@ -205,12 +230,12 @@ pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Par
     if reply.code != Code::Value {
         return Ok(Parsed::Whole(reply, after));
     }
-    let whole = after + length + 2;
+    let whole = after + length + VALUE_END.len();
     if bytes.len() < whole {
-        return Ok(Parsed::Cut(whole));
+        return Ok(Parsed::Open(Open { reply, head: after, length }));
     }
-    if &bytes[after + length..whole] != b"\r\n" {
-        return Err(Broken::new("a value that does not end where it should", bytes));
+    if &bytes[after + length..whole] != VALUE_END {
+        return Err(Broken::new(NO_END, bytes));
     }
     reply.value = Some(bytes[after..after + length].to_vec());
     Ok(Parsed::Whole(reply, whole))

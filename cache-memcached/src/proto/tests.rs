@@ -113,7 +113,12 @@ fn a_reply_may_end_at_any_byte() {
     ] {
         for cut in 0..reply.len() {
             match parse(&reply[..cut], expect(verb), NEW) {
-                Ok(Parsed::Cut(needed)) => assert!(needed > cut && needed <= reply.len(), "{cut}: {needed}"),
+                Ok(Parsed::Cut) => assert!(!reply[..cut].contains(&b'\n'), "cut at {cut}"),
+                Ok(Parsed::Open(open)) => {
+                    assert!(cut >= open.head && reply.len() == open.head + open.length + VALUE_END.len(), "{open:?}");
+                    let value = reply[open.head..][..open.length].to_vec();
+                    assert_eq!(open.close(value), whole(verb, reply));
+                }
                 other => panic!("{} cut at {cut}: {other:?}", reply.escape_ascii()),
             }
         }
@@ -169,7 +174,10 @@ fn an_old_server_repeats_no_number_on_a_miss() {
 #[test]
 fn a_huge_value_is_not_allocated_before_it_came() {
     let head = b"VA 1073741824 O7\r\nbeginning";
-    assert_eq!(parse(head, expect(Verb::Get), NEW), Ok(Parsed::Cut(18 + (1 << 30) + 2)));
+    match parse(head, expect(Verb::Get), NEW) {
+        Ok(Parsed::Open(open)) => assert_eq!((open.head, open.length), (18, 1 << 30)),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn verbs() -> impl Strategy<Value = Verb> {
@@ -190,7 +198,8 @@ proptest! {
     ) {
         match parse(line.as_bytes(), expect(verb), NEW) {
             Ok(Parsed::Whole(_, used)) => prop_assert!(used <= line.len()),
-            Ok(Parsed::Cut(needed)) => prop_assert!(needed > line.len()),
+            Ok(Parsed::Open(open)) => prop_assert!(open.head + open.length + VALUE_END.len() > line.len()),
+            Ok(Parsed::Cut) => prop_assert!(!line.contains('\n')),
             Err(_) => {}
         }
     }

@@ -1,4 +1,7 @@
-//! The shared connections of one node: one for each runtime, for a socket of one runtime hangs in another.
+//! The shared connections of one node: some for each runtime, for a socket of one runtime hangs in another.
+//!
+//! One carries what is small. Replies come in the order of the requests, so a large value would hold up all that was
+//! asked for behind it; large ones have connections of their own, of which each takes the one with the least to do.
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -6,26 +9,52 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::{Handle, Id};
 
 use super::link::Link;
+use super::queue::Bounds;
 use crate::address::Address;
-use crate::batch::Batch;
+use crate::batch::{Batch, Replied};
+use crate::budget::Budget;
 use crate::node::Node;
-use crate::proto::Reply;
 use crate::server::Server;
 use crate::trouble::Trouble;
+
+/// How many connections a runtime has for large values.
+const FOR_LARGE: usize = 3;
+
+/// What a batch carries or asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    Small,
+    Large,
+}
+
+/// How connections are made and used; see [`Config`](crate::config::Config).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LinkSettings {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) io_timeout: Duration,
+    pub(crate) bounds: Bounds,
+}
 
 #[derive(Debug)]
 pub(crate) struct Links {
     node: Arc<Node>,
     address: Address,
-    connect_timeout: Duration,
-    io_timeout: Duration,
-    max_in_flight: usize,
-    slots: Mutex<HashMap<Id, Slot>>,
+    settings: LinkSettings,
+    runtimes: Mutex<HashMap<Id, Runtime>>,
+}
+
+/// What one runtime has.
+#[derive(Debug, Default)]
+struct Runtime {
+    small: Slot,
+    large: [Slot; FOR_LARGE],
+    /// It has no reactor or no timer: nothing can be connected from it.
+    unusable: bool,
 }
 
 #[derive(Debug, Default)]
@@ -33,96 +62,127 @@ struct Slot {
     link: Option<Arc<Link>>,
     /// Held by whoever connects; the others wait for it, and a caller that is dropped lets go of it.
     connecting: Arc<tokio::sync::Mutex<()>>,
-    /// The runtime has no reactor or no timer: nothing can be connected from it.
-    unusable: bool,
+}
+
+/// Which slot of a runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Small,
+    Large(usize),
 }
 
 impl Links {
-    pub(crate) fn new(
-        node: Arc<Node>,
-        address: Address,
-        connect_timeout: Duration,
-        io_timeout: Duration,
-        max_in_flight: usize,
-    ) -> Self {
-        Links { node, address, connect_timeout, io_timeout, max_in_flight, slots: Mutex::default() }
+    pub(crate) fn new(node: Arc<Node>, address: Address, settings: LinkSettings) -> Self {
+        Links { node, address, settings, runtimes: Mutex::default() }
     }
 
     /// Has one exchange: `batch` is written for the server that will get it, and again for another one if the
     /// connection turns out to have been dead.
-    pub(crate) async fn exchange(
+    pub(crate) async fn exchange<'b>(
         &self,
-        deadline: Instant,
-        batch: &mut (dyn FnMut(&Server) -> Batch + Send),
-    ) -> Result<Vec<Reply>, Trouble> {
-        let mut link = self.link(deadline).await?;
+        budget: Budget,
+        size: Size,
+        batch: &mut (dyn FnMut(&Server) -> Batch<'b> + Send),
+    ) -> Result<Replied, Trouble> {
+        let mut link = self.link(size, budget).await?;
         for is_last in [false, true] {
             let batch = batch(link.server());
             if batch.is_empty() {
-                return Ok(Vec::new());
+                return Ok(Replied::nothing());
             }
-            match link.exchange(batch, deadline).await {
-                Err(trouble) if trouble.is_dead() && !is_last => link = self.link(deadline).await?,
+            match link.exchange(batch, budget).await {
+                Err(trouble) if trouble.is_dead() && !is_last => link = self.link(size, budget).await?,
                 outcome => return outcome,
             }
         }
         Err(Trouble::closed(false))
     }
 
-    /// The connection of this runtime, made if there is none.
-    async fn link(&self, deadline: Instant) -> Result<Arc<Link>, Trouble> {
+    /// A connection of this runtime, made if there is none.
+    async fn link(&self, size: Size, budget: Budget) -> Result<Arc<Link>, Trouble> {
         let runtime = Handle::try_current().map_err(|_| no_runtime())?.id();
-        let connecting = match self.known(runtime)? {
+        let which = match size {
+            Size::Small => Which::Small,
+            Size::Large => Which::Large(self.runtimes().entry(runtime).or_default().least_busy()),
+        };
+        let connecting = match self.known(runtime, which)? {
             Known::Link(link) => return Ok(link),
             Known::Connecting(connecting) => connecting,
         };
-        let connect_by = deadline.min(Instant::now() + self.connect_timeout);
+        let budget = budget.at_most(self.settings.connect_timeout);
         let connect = async {
             let _turn = connecting.lock().await;
             // Whoever had the turn before may have made one.
-            if let Known::Link(link) = self.known(runtime)? {
+            if let Known::Link(link) = self.known(runtime, which)? {
                 return Ok(link);
             }
-            let link = Arc::new(Link::open(&self.address, self.io_timeout, self.max_in_flight).await?);
+            let link = Arc::new(Link::open(&self.address, self.settings.io_timeout, self.settings.bounds).await?);
             self.node.met(*link.server());
-            self.keep(runtime, link.clone());
+            self.keep(runtime, which, link.clone());
             Ok(link)
         };
-        let started = Instant::now();
         let bounded = async {
-            let outcome = tokio::time::timeout_at(connect_by.into(), connect).await;
-            outcome.unwrap_or_else(|_| Err(Trouble::TimedOut(started.elapsed())))
+            let outcome = tokio::time::timeout_at(budget.deadline.into(), connect).await;
+            outcome.unwrap_or_else(|_| Err(Trouble::TimedOut(budget.started.elapsed())))
         };
         match unless_it_panics(bounded).await {
             Some(outcome) => outcome,
             None => {
-                self.slots().entry(runtime).or_default().unusable = true;
+                self.runtimes().entry(runtime).or_default().unusable = true;
                 Err(no_runtime())
             }
         }
     }
 
-    fn known(&self, runtime: Id) -> Result<Known, Trouble> {
-        let mut slots = self.slots();
-        let slot = slots.entry(runtime).or_default();
-        if slot.unusable {
+    fn known(&self, runtime: Id, which: Which) -> Result<Known, Trouble> {
+        let mut runtimes = self.runtimes();
+        let runtime = runtimes.entry(runtime).or_default();
+        if runtime.unusable {
             return Err(no_runtime());
         }
-        Ok(match slot.link.as_ref().filter(|link| !link.is_ended()) {
+        let slot = runtime.slot(which);
+        Ok(match slot.usable() {
             Some(link) => Known::Link(link.clone()),
             None => Known::Connecting(slot.connecting.clone()),
         })
     }
 
-    fn keep(&self, runtime: Id, link: Arc<Link>) {
-        let mut slots = self.slots();
+    fn keep(&self, runtime: Id, which: Which, link: Arc<Link>) {
+        let mut runtimes = self.runtimes();
         // Those of runtimes that are gone: a runtime's end is its connections' end.
-        slots.retain(|id, slot| *id == runtime || slot.link.as_ref().is_none_or(|link| !link.is_ended()));
-        slots.entry(runtime).or_default().link = Some(link);
+        runtimes.retain(|id, known| *id == runtime || known.may_live());
+        runtimes.entry(runtime).or_default().slot(which).link = Some(link);
     }
 
-    fn slots(&self) -> MutexGuard<'_, HashMap<Id, Slot>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn runtimes(&self) -> MutexGuard<'_, HashMap<Id, Runtime>> {
+        self.runtimes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Runtime {
+    fn slot(&mut self, which: Which) -> &mut Slot {
+        match which {
+            Which::Small => &mut self.small,
+            Which::Large(place) => &mut self.large[place],
+        }
+    }
+
+    /// The place for a large value: the connection with the least to do; one that has yet to be made comes behind one
+    /// that is idle.
+    fn least_busy(&self) -> usize {
+        let load = |place: &usize| self.large[*place].usable().map_or(1, |link| 2 * link.load());
+        (0..FOR_LARGE).min_by_key(load).unwrap_or_default()
+    }
+
+    fn may_live(&self) -> bool {
+        let slots = || self.large.iter().chain([&self.small]);
+        slots().all(|slot| slot.link.is_none()) || slots().any(|slot| slot.usable().is_some())
+    }
+}
+
+impl Slot {
+    fn usable(&self) -> Option<&Arc<Link>> {
+        self.link.as_ref().filter(|link| !link.is_ended())
     }
 }
 

@@ -5,17 +5,18 @@ mod links;
 mod queue;
 mod socket;
 
-use std::time::Instant;
-
 use cache_core::backend::{
     AsyncBytesBackend, BoxFuture, Check, Fill, Filled, HandBack, Invalidated, Read, Returned, Seen, Strength, Take,
 };
 use cache_core::error::Result;
 use cache_core::key::FarKey;
 
-pub(crate) use links::Links;
+pub(crate) use links::{LinkSettings, Links, Size};
+pub(crate) use queue::Bounds;
 
 use crate::backend::Memcached;
+use crate::budget::Budget;
+use crate::sizes::is_large;
 use crate::trouble::Trouble;
 use crate::work::{Answer, Ask, Work};
 
@@ -86,13 +87,16 @@ impl AsyncBytesBackend for Memcached {
 impl Memcached {
     /// Runs an operation to its end, within one `io_timeout`.
     async fn run(&self, asks: Vec<Ask<'_>>, scopes: &[FarKey]) -> Vec<Result<Answer, Trouble>> {
+        let is_large = |ask: &Ask<'_>| is_large(ask.value_len()) || self.sizes().are_large(ask.key);
+        let size = if asks.iter().any(is_large) { Size::Large } else { Size::Small };
         let mut work = Work::new(asks, scopes, self.clock().now());
-        let deadline = Instant::now() + self.config().io_timeout;
+        let budget = Budget::of(self.config().io_timeout);
         while let Some((part, node)) = work.next() {
             let mut batch = |server: &_| work.batch(part, self.nodes(), server);
-            let result = self.links(node).exchange(deadline, &mut batch).await;
+            let result = self.links(node).exchange(budget, size, &mut batch).await;
             work.absorb(part, self.nodes(), result);
         }
+        work.note_sizes(self.sizes());
         work.finish()
     }
 }

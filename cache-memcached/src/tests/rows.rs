@@ -131,9 +131,9 @@ fn written(command: &Command) -> (Vec<u8>, Verb) {
 /// Reads byte by byte, so that each reply is also parsed cut at each of its bytes.
 fn read(stream: &mut TcpStream, verb: Verb) -> Reply {
     let expected = Expected { verb, opaque: Opaque(1) };
-    let (mut bytes, mut needed) = (Vec::new(), 1);
+    let (mut bytes, mut whole) = (Vec::new(), 0);
     loop {
-        let more = if bytes.len() < 2048 { 1 } else { needed - bytes.len() };
+        let more = if bytes.len() < 2048 { 1 } else { whole - bytes.len() };
         let begin = bytes.len();
         bytes.resize(begin + more, 0);
         stream.read_exact(&mut bytes[begin..]).unwrap();
@@ -142,7 +142,8 @@ fn read(stream: &mut TcpStream, verb: Verb) -> Reply {
                 assert_eq!(used, bytes.len());
                 return translated(reply);
             }
-            Ok(Parsed::Cut(more)) => needed = more,
+            Ok(Parsed::Open(open)) => whole = open.head + open.length + proto::VALUE_END.len(),
+            Ok(Parsed::Cut) => {}
             Err(broken) => {
                 let text = broken.begins.strip_prefix("CLIENT_ERROR ").unwrap_or_else(|| panic!("{broken}"));
                 return Reply::of(Code::ClientError(leaked(text)));

@@ -1,0 +1,29 @@
+//! The time that an operation has.
+
+use std::time::{Duration, Instant};
+
+/// When an operation began, and when it must have ended, whatever has to be waited for meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    pub(crate) started: Instant,
+    pub(crate) deadline: Instant,
+}
+
+impl Budget {
+    /// From now on, so long.
+    pub(crate) fn of(time: Duration) -> Self {
+        let started = Instant::now();
+        Budget { started, deadline: started + time }
+    }
+
+    /// No more than so long, and no longer than this.
+    pub(crate) fn at_most(self, time: Duration) -> Self {
+        let within = Budget::of(time);
+        Budget { deadline: self.deadline.min(within.deadline), ..within }
+    }
+
+    /// What is left of it.
+    pub(crate) fn left(self, now: Instant) -> Duration {
+        self.deadline.saturating_duration_since(now)
+    }
+}
