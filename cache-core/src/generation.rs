@@ -23,7 +23,9 @@ pub struct Generations(Arc<[Generation]>);
 impl Generations {
     /// These generations, one per scope.
     pub fn new(generations: impl IntoIterator<Item = Generation>) -> Self {
-        Generations(generations.into_iter().collect())
+        let mut generations = generations.into_iter().peekable();
+        // Without scopes nothing is allocated.
+        if generations.peek().is_none() { Generations::default() } else { Generations(generations.collect()) }
     }
 
     /// How many scopes these are the generations of.

@@ -39,7 +39,12 @@ impl Replied {
     }
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
+    /// One for about so many requests, beside the values that they bring.
+    pub(crate) fn with_room(requests: usize) -> Self {
+        Batch { bytes: Vec::with_capacity(requests * 80), expected: Vec::with_capacity(requests), scopes: &[] }
+    }
+
     pub(crate) fn push(&mut self, request: &Request<'_>) {
         let opaque = Opaque(NEXT_OPAQUE.fetch_add(1, Ordering::Relaxed));
         self.expected.push(request.write(opaque, &mut self.bytes));

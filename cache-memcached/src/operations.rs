@@ -23,34 +23,34 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 type Answered = Result<Answer, Trouble>;
 
 impl Memcached {
-    pub(crate) fn read_asks<'a>(&self, read: &Read<'a>) -> Vec<Ask<'a>> {
+    pub(crate) fn read_asks<'a>(&self, read: &Read<'a>) -> impl Iterator<Item = Ask<'a>> {
         let vivify = match read.lease {
             Lease::Claim(lease) => Some(lease_seconds(lease)),
             Lease::None => None,
         };
         let grace = whole_seconds(read.grace);
         let recache = vivify.and((grace > 0).then_some(grace));
-        let get = |key| Request::Get(Get { value: true, meta: true, vivify, recache, ..Get::new(bytes(key)) });
-        read.keys.iter().map(|key| self.ask(key, vec![get(key)], true)).collect()
+        let get = move |key| Request::Get(Get { value: true, meta: true, vivify, recache, ..Get::new(bytes(key)) });
+        read.keys.iter().map(move |key| self.ask(key, Some(get(key)), true))
     }
 
-    pub(crate) fn take_asks<'a>(&self, takes: &[Take<'a>]) -> Vec<Ask<'a>> {
-        let ask = |take: &Take<'a>| {
+    pub(crate) fn take_asks<'a>(&self, takes: &[Take<'a>]) -> impl Iterator<Item = Ask<'a>> {
+        let ask = move |take: &Take<'a>| {
             let key = bytes(take.key);
             let lease = lease_seconds(take.lease);
             // A stale value keeps its life; what is dead lives no longer than the claim on it.
             let ttl = (take.kept != Kept::Stale).then_some(lease);
             let free = Request::Delete(Delete { cas: Some(take.token.0), mark_stale: true, ttl, ..Delete::new(key) });
             let get = Request::Get(Get { value: true, meta: true, vivify: Some(lease), ..Get::new(key) });
-            self.ask(take.key, vec![free, get], true)
+            Ask { before: Some(free), ..self.ask(take.key, Some(get), true) }
         };
-        takes.iter().map(ask).collect()
+        takes.iter().map(ask)
     }
 
-    /// What the last reply, that of `mg`, tells. Whether `md` was let through before it says nothing about who won.
+    /// What the reply to `mg` tells. Whether `md` was let through before it says nothing about who won.
     pub(crate) fn seen(&self, key: &FarKey, answer: Answered) -> Result<Seen> {
-        let mut answer = answer.map_err(|trouble| self.failed(key, &trouble))?;
-        let Some(reply) = answer.replies.pop() else { return Err(self.odd(key, None)) };
+        let answer = answer.map_err(|trouble| self.failed(key, &trouble))?;
+        let Some(reply) = answer.reply else { return Err(self.odd(key, None)) };
         if !matches!(reply.code, Code::Value | Code::Missing) {
             return Err(self.odd(key, Some(&reply)));
         }
@@ -73,18 +73,18 @@ impl Memcached {
         })
     }
 
-    pub(crate) fn fill_asks<'a>(&self, fills: &[Fill<'a>]) -> Vec<Ask<'a>> {
-        let ask = |fill: &Fill<'a>| {
+    pub(crate) fn fill_asks<'a>(&self, fills: &[Fill<'a>]) -> impl Iterator<Item = Ask<'a>> {
+        let ask = move |fill: &Fill<'a>| {
             let set = Set {
                 cas: Some(fill.token.0),
                 ttl: Some(fill.keep.map_or(0, |keep| whole_seconds(keep).max(1))),
                 client_flags: whole_seconds(fill.grace),
                 ..Set::new(bytes(fill.key), fill.record)
             };
-            let requests = if refusal(fill).is_some() { Vec::new() } else { vec![Request::Set(set)] };
-            self.ask(fill.key, requests, false)
+            let request = refusal(fill).is_none().then_some(Request::Set(set));
+            self.ask(fill.key, request, false)
         };
-        fills.iter().map(ask).collect()
+        fills.iter().map(ask)
     }
 
     pub(crate) fn filled(&self, fill: &Fill<'_>, answer: Answered) -> Result<Filled> {
@@ -92,7 +92,7 @@ impl Memcached {
             return Err(error);
         }
         let answer = answer.map_err(|trouble| self.failed(fill.key, &trouble))?;
-        let outcome = match (answer.too_large, answer.replies.first()) {
+        let outcome = match (answer.too_large, answer.reply.as_ref()) {
             (Some(limit), _) => FillOutcome::TooLarge { limit },
             (None, Some(reply)) if reply.code == Code::Done => FillOutcome::Stored(self.stored_token(fill.key, reply)),
             (None, Some(reply)) if matches!(reply.code, Code::Changed | Code::NotFound) => FillOutcome::Superseded,
@@ -101,47 +101,44 @@ impl Memcached {
         Ok(Filled { outcome, generations: answer.generations, proved: answer.proved })
     }
 
-    pub(crate) fn hand_back_asks<'a>(&self, claims: &[HandBack<'a>]) -> Vec<Ask<'a>> {
-        let ask = |claim: &HandBack<'a>| {
+    pub(crate) fn hand_back_asks<'a>(&self, claims: &[HandBack<'a>]) -> impl Iterator<Item = Ask<'a>> {
+        let ask = move |claim: &HandBack<'a>| {
             let mark_stale = claim.kept == Kept::Stale;
             let delete = Delete { cas: Some(claim.token.0), mark_stale, ..Delete::new(bytes(claim.key)) };
-            self.ask(claim.key, vec![Request::Delete(delete)], false)
+            self.ask(claim.key, Some(Request::Delete(delete)), false)
         };
-        claims.iter().map(ask).collect()
+        claims.iter().map(ask)
     }
 
     pub(crate) fn returned(&self, claim: &HandBack<'_>, answer: Answered) -> Result<Returned> {
         let answer = answer.map_err(|trouble| self.failed(claim.key, &trouble))?;
-        let held = match answer.replies.first().map(|reply| &reply.code) {
+        let held = match answer.reply.as_ref().map(|reply| &reply.code) {
             Some(Code::Done) => true,
             Some(Code::Changed | Code::NotFound) => false,
-            _ => return Err(self.odd(claim.key, answer.replies.first())),
+            _ => return Err(self.odd(claim.key, answer.reply.as_ref())),
         };
         Ok(Returned { held, generations: answer.generations, proved: answer.proved })
     }
 
-    pub(crate) fn validate_asks<'a>(&self, keys: &'a [FarKey]) -> Vec<Ask<'a>> {
+    pub(crate) fn validate_asks<'a>(&self, keys: &'a [FarKey]) -> impl Iterator<Item = Ask<'a>> {
         let get = |key| Request::Get(Get { meta: true, ..Get::new(bytes(key)) });
-        keys.iter().map(|key| self.ask(key, vec![get(key)], true)).collect()
+        keys.iter().map(move |key| self.ask(key, Some(get(key)), true))
     }
 
     /// What goes out after the replies of a validation: each claim that came by accident goes back.
-    pub(crate) fn accident_asks<'a>(&self, keys: &'a [FarKey], answers: &[Answered]) -> Vec<Ask<'a>> {
-        let mut asks = Vec::new();
-        for (key, answer) in keys.iter().zip(answers) {
-            let reply = answer.as_ref().ok().and_then(|answer| answer.replies.first());
-            if let Some(reply) = reply.filter(|reply| reply.won) {
-                let delete = Delete { cas: reply.cas, mark_stale: true, ..Delete::new(bytes(key)) };
-                asks.push(self.ask(key, vec![Request::Delete(delete)], false));
-            }
-        }
-        asks
+    pub(crate) fn accident_asks<'a>(&self, keys: &'a [FarKey], answers: &[Answered]) -> impl Iterator<Item = Ask<'a>> {
+        let ask = |(key, answer): (&'a FarKey, &Answered)| {
+            let won = answer.as_ref().ok()?.reply.as_ref().filter(|reply| reply.won)?;
+            let delete = Delete { cas: won.cas, mark_stale: true, ..Delete::new(bytes(key)) };
+            Some(self.ask(key, Some(Request::Delete(delete)), false))
+        };
+        keys.iter().zip(answers).filter_map(ask)
     }
 
     pub(crate) fn checked(&self, key: &FarKey, answer: Answered) -> Result<Check> {
         let answer = answer.map_err(|trouble| self.failed(key, &trouble))?;
-        let reply = answer.replies.first().filter(|reply| matches!(reply.code, Code::Done | Code::Missing));
-        let Some(reply) = reply else { return Err(self.odd(key, answer.replies.first())) };
+        let reply = answer.reply.as_ref().filter(|reply| matches!(reply.code, Code::Done | Code::Missing));
+        let Some(reply) = reply else { return Err(self.odd(key, answer.reply.as_ref())) };
         Ok(Check {
             token: token(reply).filter(|_| reply.size.is_some_and(|size| size > 0)),
             marked_stale: reply.stale,
@@ -152,20 +149,21 @@ impl Memcached {
     }
 
     /// The invalidations are owed from here on; the asks have nothing but that to send.
-    pub(crate) fn invalidate_asks<'a>(&self, keys: &'a [FarKey], strength: Strength) -> Vec<Ask<'a>> {
+    pub(crate) fn invalidate_asks<'a>(&self, keys: &'a [FarKey], strength: Strength) -> impl Iterator<Item = Ask<'a>> {
         let due = match strength {
             Strength::Hard => Due::Hard,
             Strength::Soft => Due::Soft,
         };
         keys.iter().for_each(|key| self.nodes().node(self.owner(key)).owe(key, due));
-        keys.iter().map(|key| self.ask(key, Vec::new(), false)).collect()
+        keys.iter().map(|key| self.ask(key, None, false))
     }
 
     /// The same for scopes: one ask per scope and node, those of one scope together.
-    pub(crate) fn bump_asks<'a>(&self, scopes: &'a [FarKey]) -> Vec<Ask<'a>> {
-        let each = || scopes.iter().flat_map(|scope| (0..self.nodes().count()).map(move |node| (node, scope)));
+    pub(crate) fn bump_asks<'a>(&self, scopes: &'a [FarKey]) -> impl Iterator<Item = Ask<'a>> {
+        let count = self.nodes().count();
+        let each = move || scopes.iter().flat_map(move |scope| (0..count).map(move |node| (node, scope)));
         each().for_each(|(node, scope)| self.nodes().node(node).owe(scope, Due::Bump));
-        each().map(|(node, key)| Ask { node, key, requests: Vec::new(), reads: false }).collect()
+        each().map(|(node, key)| Ask { node, key, before: None, request: None, reads: false })
     }
 
     pub(crate) fn invalidated(&self, key: &FarKey, answer: Answered) -> Invalidated {
@@ -182,8 +180,7 @@ impl Memcached {
     }
 
     /// One answer per scope from one per scope and node.
-    pub(crate) fn bumped(&self, scopes: &[FarKey], answers: Vec<Answered>) -> Vec<Invalidated> {
-        let mut answers = answers.into_iter();
+    pub(crate) fn bumped(&self, scopes: &[FarKey], mut answers: impl Iterator<Item = Answered>) -> Vec<Invalidated> {
         let of_scope = |scope: &FarKey| {
             let mut all = Invalidated::Done;
             for (node, answer) in answers.by_ref().take(self.nodes().count()).enumerate() {
@@ -201,8 +198,8 @@ impl Memcached {
         self.nodes().iter().filter_map(|node| Some(node.server()?.largest_value)).min()
     }
 
-    fn ask<'a>(&self, key: &'a FarKey, requests: Vec<Request<'a>>, reads: bool) -> Ask<'a> {
-        Ask { node: self.owner(key), key, requests, reads }
+    fn ask<'a>(&self, key: &'a FarKey, request: Option<Request<'a>>, reads: bool) -> Ask<'a> {
+        Ask { node: self.owner(key), key, before: None, request, reads }
     }
 
     /// Before 1.6.13 the CAS that a store tells is a wrong one.

@@ -5,6 +5,7 @@
 //! from before a restart could be handed out with generations from after it, and both would pass as current.
 
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 
 use cache_core::clock::Tick;
 use cache_core::generation::Generations;
@@ -16,7 +17,7 @@ use crate::pending::{Due, Replay};
 use crate::proto::{Code, Delete, Key, Mode, Reply, Request, Set};
 use crate::server::Server;
 #[cfg(feature = "tokio")]
-use crate::sizes::Sizes;
+use crate::sizes::{self, Sizes};
 use crate::trouble::Trouble;
 
 /// How often a missing generation is made before the node is given up: each time somebody took it away in between.
@@ -27,24 +28,27 @@ const TRIPS: u32 = 4;
 pub(crate) struct Ask<'a> {
     pub(crate) node: usize,
     pub(crate) key: &'a FarKey,
-    pub(crate) requests: Vec<Request<'a>>,
-    /// Whether the last of the requests is a read that must be of one life of the server with the generations.
+    /// What goes before the request, and whose reply tells nothing.
+    pub(crate) before: Option<Request<'a>>,
+    /// None where only what is owed is to be sent.
+    pub(crate) request: Option<Request<'a>>,
+    /// Whether the request is a read that must be of one life of the server with the generations.
     pub(crate) reads: bool,
 }
 
 impl Ask<'_> {
     /// How long the value is that is to be stored.
     pub(crate) fn value_len(&self) -> usize {
-        self.requests.iter().map(|request| if let Request::Set(set) = request { set.value.len() } else { 0 }).sum()
+        if let Some(Request::Set(set)) = &self.request { set.value.len() } else { 0 }
     }
 }
 
 /// What came of an [`Ask`].
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// One reply per request; none if a value was too large to be sent.
-    pub(crate) replies: Vec<Reply>,
-    /// The largest value that the node takes, if the ask's is larger.
+    /// The reply to its request; none if that was not sent.
+    pub(crate) reply: Option<Reply>,
+    /// The largest value that the node takes, if the ask's is larger: then it was not sent.
     pub(crate) too_large: Option<usize>,
     pub(crate) generations: Generations,
     pub(crate) proved: Tick,
@@ -53,20 +57,27 @@ pub(crate) struct Answer {
 /// An operation under way.
 #[derive(Debug)]
 pub(crate) struct Work<'a> {
-    asks: Vec<Ask<'a>>,
+    /// Those of one node in a row.
+    asked: Vec<Asked<'a>>,
     scopes: &'a [FarKey],
     parts: Vec<Part>,
     started: Tick,
+}
+
+#[derive(Debug)]
+struct Asked<'a> {
+    ask: Ask<'a>,
+    /// Its place in the operation.
+    place: usize,
+    reply: Option<Reply>,
+    too_large: Option<usize>,
 }
 
 /// What goes to one node.
 #[derive(Debug)]
 struct Part {
     node: usize,
-    asks: Vec<usize>,
-    /// The replies so far, one list per ask.
-    replies: Vec<Vec<Reply>>,
-    too_large: Vec<Option<usize>>,
+    asked: Range<usize>,
     replays: Vec<Replay>,
     missing: Vec<usize>,
     trips: u32,
@@ -75,19 +86,24 @@ struct Part {
 
 impl<'a> Work<'a> {
     /// Dated `started`, an instant before anything is queued.
-    pub(crate) fn new(asks: Vec<Ask<'a>>, scopes: &'a [FarKey], started: Tick) -> Self {
-        let mut parts: Vec<Part> = Vec::new();
-        for (index, ask) in asks.iter().enumerate() {
-            match parts.iter_mut().find(|part| part.node == ask.node) {
-                Some(part) => part.add(index),
-                None => {
-                    let mut part = Part::new(ask.node);
-                    part.add(index);
-                    parts.push(part);
-                }
-            }
-        }
-        Work { asks, scopes, parts, started }
+    pub(crate) fn new(asks: impl Iterator<Item = Ask<'a>>, scopes: &'a [FarKey], started: Tick) -> Self {
+        let asked = asks.enumerate();
+        let mut asked: Vec<_> = asked.map(|(place, ask)| Asked { ask, place, reply: None, too_large: None }).collect();
+        asked.sort_by_key(|asked| asked.ask.node);
+        let mut end = 0;
+        let part = |of_one: &[Asked<'_>]| {
+            let asked = end..end + of_one.len();
+            end = asked.end;
+            Part { node: of_one[0].ask.node, asked, replays: Vec::new(), missing: Vec::new(), trips: 0, outcome: None }
+        };
+        let parts = asked.chunk_by(|one, next| one.ask.node == next.ask.node).map(part).collect();
+        Work { asked, scopes, parts, started }
+    }
+
+    /// Whether a large value is to be sent, or likely to come.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_large(&self, sizes: &Sizes) -> bool {
+        self.asked.iter().any(|Asked { ask, .. }| sizes::is_large(ask.value_len()) || sizes.are_large(ask.key))
     }
 
     /// The next part that has something to send, and its node.
@@ -98,29 +114,24 @@ impl<'a> Work<'a> {
 
     /// What that part sends to its node, which is this server. Asking again replaces what was asked before.
     pub(crate) fn batch(&mut self, index: usize, nodes: &Nodes, server: &Server) -> Batch<'a> {
-        let Work { asks, scopes, parts, .. } = self;
+        let Work { asked, scopes, parts, .. } = self;
         let part = &mut parts[index];
-        let keys = part.asks.iter().map(|ask| asks[*ask].key);
-        part.replays = nodes.node(part.node).pending_of(keys.chain(scopes.iter()));
-        let mut batch = Batch::default();
+        let asked = &mut asked[part.asked.clone()];
+        part.replays = nodes.node(part.node).pending_of(asked.iter().map(|asked| asked.ask.key).chain(scopes.iter()));
+        let mut batch = Batch::with_room(asked.len() * 2 + scopes.len());
         for replay in &part.replays {
             push_replay(&mut batch, replay);
         }
         for scope in &part.missing {
             push_generation(&mut batch, &scopes[*scope], Mode::Add);
         }
-        for (place, ask) in part.asks.iter().enumerate() {
-            let ask = &asks[*ask];
-            let requests = match part.trips {
-                0 if ask.value_len() > server.largest_value => {
-                    part.too_large[place] = Some(server.largest_value);
-                    &[]
-                }
-                0 => &ask.requests[..],
-                _ if ask.reads => &ask.requests[ask.requests.len() - 1..],
-                _ => &[],
-            };
-            requests.iter().for_each(|request| batch.push(request));
+        for Asked { ask, too_large, .. } in asked {
+            match part.trips {
+                0 if ask.value_len() > server.largest_value => *too_large = Some(server.largest_value),
+                0 => ask.before.iter().chain(&ask.request).for_each(|request| batch.push(request)),
+                _ if ask.reads => ask.request.iter().for_each(|request| batch.push(request)),
+                _ => {}
+            }
         }
         batch.scopes = scopes;
         batch
@@ -128,7 +139,7 @@ impl<'a> Work<'a> {
 
     /// Takes in what came of a batch.
     pub(crate) fn absorb(&mut self, index: usize, nodes: &Nodes, result: Result<Replied, Trouble>) {
-        let Work { asks, scopes, parts, .. } = self;
+        let Work { asked, scopes, parts, .. } = self;
         let part = &mut parts[index];
         let (mut replies, found) = match result {
             Ok(replied) => (replied.replies.into_iter(), replied.generations),
@@ -147,13 +158,13 @@ impl<'a> Work<'a> {
             }
         }
         replies.by_ref().take(part.missing.len()).for_each(drop);
-        for (place, ask) in part.asks.iter().enumerate() {
-            let ask = &asks[*ask];
-            if part.trips == 0 && part.too_large[place].is_none() {
-                part.replies[place] = replies.by_ref().take(ask.requests.len()).collect();
+        for Asked { ask, reply, too_large, .. } in &mut asked[part.asked.clone()] {
+            if part.trips == 0 && too_large.is_none() && ask.request.is_some() {
+                replies.by_ref().take(usize::from(ask.before.is_some())).for_each(drop);
+                *reply = replies.next();
             } else if part.trips > 0
                 && ask.reads
-                && let (Some(last), Some(again)) = (part.replies[place].last_mut(), replies.next())
+                && let (Some(last), Some(again)) = (reply, replies.next())
             {
                 read_again(last, again);
             }
@@ -171,53 +182,28 @@ impl<'a> Work<'a> {
     /// Notes how long the values were that were sent or came.
     #[cfg(feature = "tokio")]
     pub(crate) fn note_sizes(&self, sizes: &Sizes) {
-        for part in &self.parts {
-            for (ask, replies) in part.asks.iter().zip(&part.replies) {
-                let ask = &self.asks[*ask];
-                let come = replies.iter().filter_map(|reply| reply.value.as_ref()).map(Vec::len).max();
-                let size = ask.value_len().max(come.unwrap_or_default());
-                if size > 0 {
-                    sizes.note(ask.key, size);
-                }
+        for Asked { ask, reply, .. } in &self.asked {
+            let come = reply.as_ref().and_then(|reply| reply.value.as_ref()).map_or(0, Vec::len);
+            let size = ask.value_len().max(come);
+            if size > 0 {
+                sizes.note(ask.key, size);
             }
         }
     }
 
     /// The answer to each ask, in order.
-    pub(crate) fn finish(self) -> Vec<Result<Answer, Trouble>> {
-        let Work { asks, parts, started, .. } = self;
-        let mut answers: Vec<Option<Result<Answer, Trouble>>> = asks.iter().map(|_| None).collect();
-        for part in parts {
-            let Part { asks, replies, too_large, outcome, .. } = part;
-            for ((index, replies), too_large) in asks.into_iter().zip(replies).zip(too_large) {
-                answers[index] = outcome.clone().map(|outcome| {
-                    outcome.map(|generations| Answer { replies, too_large, generations, proved: started })
-                });
-            }
-        }
-        let unasked = || Err(Trouble::Dead("the operation was not finished".to_owned()));
-        answers.into_iter().map(|answer| answer.unwrap_or_else(unasked)).collect()
-    }
-}
-
-impl Part {
-    fn new(node: usize) -> Self {
-        Part {
-            node,
-            asks: Vec::new(),
-            replies: Vec::new(),
-            too_large: Vec::new(),
-            replays: Vec::new(),
-            missing: Vec::new(),
-            trips: 0,
-            outcome: None,
-        }
-    }
-
-    fn add(&mut self, ask: usize) {
-        self.asks.push(ask);
-        self.replies.push(Vec::new());
-        self.too_large.push(None);
+    pub(crate) fn finish(self) -> impl Iterator<Item = Result<Answer, Trouble>> {
+        let Work { mut asked, parts, started, .. } = self;
+        asked.sort_by_key(|asked| asked.place);
+        let outcome = move |node: usize| {
+            let part = parts.binary_search_by_key(&node, |part| part.node).ok().map(|part| &parts[part]);
+            let outcome = part.and_then(|part| part.outcome.clone());
+            outcome.unwrap_or_else(|| Err(Trouble::Dead("the operation was not finished".to_owned())))
+        };
+        let answer = move |Asked { ask, reply, too_large, .. }: Asked<'_>| {
+            outcome(ask.node).map(|generations| Answer { reply, too_large, generations, proved: started })
+        };
+        asked.into_iter().map(answer)
     }
 }
 

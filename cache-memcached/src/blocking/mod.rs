@@ -40,9 +40,9 @@ impl BytesBackend for Memcached {
     }
 
     fn validate(&self, keys: &[FarKey], scopes: &[FarKey]) -> Vec<Result<Check>> {
-        let answers = self.run_now(self.validate_asks(keys), scopes);
+        let answers: Vec<_> = self.run_now(self.validate_asks(keys), scopes).collect();
         let accidents = self.accident_asks(keys, &answers);
-        self.run_now(accidents, &[]);
+        self.run_now(accidents, &[]).for_each(drop);
         keys.iter().zip(answers).map(|(key, answer)| self.checked(key, answer)).collect()
     }
 
@@ -65,7 +65,11 @@ impl BytesBackend for Memcached {
 
 impl Memcached {
     /// Runs an operation to its end, within one `io_timeout`.
-    fn run_now(&self, asks: Vec<Ask<'_>>, scopes: &[FarKey]) -> Vec<Result<Answer, Trouble>> {
+    fn run_now<'a>(
+        &self,
+        asks: impl Iterator<Item = Ask<'a>>,
+        scopes: &'a [FarKey],
+    ) -> impl Iterator<Item = Result<Answer, Trouble>> {
         let mut work = Work::new(asks, scopes, self.clock().now());
         let budget = Budget::of(self.config().io_timeout);
         while let Some((part, node)) = work.next() {

@@ -16,7 +16,6 @@ pub(crate) use queue::Bounds;
 
 use crate::backend::Memcached;
 use crate::budget::Budget;
-use crate::sizes::is_large;
 use crate::trouble::Trouble;
 use crate::work::{Answer, Ask, Work};
 
@@ -55,9 +54,9 @@ impl AsyncBytesBackend for Memcached {
 
     fn validate<'a>(&'a self, keys: &'a [FarKey], scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Result<Check>>> {
         Box::pin(async move {
-            let answers = self.run(self.validate_asks(keys), scopes).await;
+            let answers: Vec<_> = self.run(self.validate_asks(keys), scopes).await.collect();
             let accidents = self.accident_asks(keys, &answers);
-            self.run(accidents, &[]).await;
+            self.run(accidents, &[]).await.for_each(drop);
             keys.iter().zip(answers).map(|(key, answer)| self.checked(key, answer)).collect()
         })
     }
@@ -86,10 +85,13 @@ impl AsyncBytesBackend for Memcached {
 
 impl Memcached {
     /// Runs an operation to its end, within one `io_timeout`.
-    async fn run(&self, asks: Vec<Ask<'_>>, scopes: &[FarKey]) -> Vec<Result<Answer, Trouble>> {
-        let is_large = |ask: &Ask<'_>| is_large(ask.value_len()) || self.sizes().are_large(ask.key);
-        let size = if asks.iter().any(is_large) { Size::Large } else { Size::Small };
+    async fn run<'a>(
+        &self,
+        asks: impl Iterator<Item = Ask<'a>> + Send,
+        scopes: &'a [FarKey],
+    ) -> impl Iterator<Item = Result<Answer, Trouble>> {
         let mut work = Work::new(asks, scopes, self.clock().now());
+        let size = if work.is_large(self.sizes()) { Size::Large } else { Size::Small };
         let budget = Budget::of(self.config().io_timeout);
         while let Some((part, node)) = work.next() {
             let mut batch = |server: &_| work.batch(part, self.nodes(), server);
