@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use cache_core::key::FarKey;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// From here on a value is large, in bytes: measured, see docs/decisions/0010.
-const LARGE: u32 = 32 << 10;
+/// From here on a value is large, in bytes: measured, see docs/decisions/0010-large-values-beside-small-ones.md.
+const LARGE: u32 = 64 << 10;
 
 /// Namespaces that share a place are taken for one: then a small value travels with large ones, or the other way round.
 const PLACES: usize = 256;

@@ -176,6 +176,76 @@ fn a_dropped_invalidation_stays_owed() {
     });
 }
 
+/// One of the numbers that the server keeps.
+fn stat(server: &Server, name: &str) -> u64 {
+    let stats = server.say("stats\r\n");
+    let line = stats.lines().find_map(|line| line.strip_prefix(&format!("STAT {name} ")));
+    line.and_then(|number| number.trim().parse().ok()).unwrap_or_else(|| panic!("no {name}: {stats}"))
+}
+
+#[test]
+fn the_generations_that_many_want_to_know_are_asked_for_once() {
+    const TASKS: u64 = 100;
+    let server = Server::start(&[]);
+    let client = client(server.port());
+    let scopes = ["@region", "@namespace"].map(|scope| FarKey::new(scope).unwrap());
+    one_thread().block_on(async {
+        let ask = |n| {
+            let (client, scopes) = (client.clone(), scopes.clone());
+            async move {
+                let keys = [key(n as usize)];
+                let read = Read {
+                    keys: &keys,
+                    scopes: &scopes,
+                    lease: Lease::None,
+                    grace: Duration::ZERO,
+                    recall: Recall::Never,
+                };
+                AsyncBytesBackend::read(&client, &read).await.remove(0).unwrap().generations
+            }
+        };
+        let known = ask(0).await;
+        assert_eq!(known.len(), 2);
+        let before = stat(&server, "cmd_get");
+        let tasks: Vec<_> = (0..TASKS).map(|n| tokio::spawn(ask(n))).collect();
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), known);
+        }
+        let asked = stat(&server, "cmd_get") - before;
+        assert!(asked < TASKS + TASKS / 2, "{asked} reads for {TASKS} keys");
+    });
+}
+
+#[test]
+fn large_values_travel_beside_small_ones() {
+    let server = Server::start(&[]);
+    let client = client(server.port());
+    let (small, large) = (FarKey::new("r:small:1").unwrap(), FarKey::new("r:large:1").unwrap());
+    two_threads().block_on(async {
+        store(&client, &small, &[1; 100]).await;
+        assert_eq!(read(&client, &large).await.unwrap().claim, Claim::Won, "nobody knows yet that it is large");
+        let open = stat(&server, "curr_connections");
+        drop(AsyncBytesBackend::invalidate(&client, std::slice::from_ref(&large), Strength::Hard).await);
+        store(&client, &large, &vec![2; 200_000]).await;
+        for _ in 0..10 {
+            assert_eq!(read(&client, &large).await.unwrap().record.unwrap(), [2; 200_000]);
+            assert_eq!(read(&client, &small).await.unwrap().record.unwrap(), [1; 100]);
+        }
+        assert_eq!(stat(&server, "curr_connections"), open + 1, "one that is idle is used before another is made");
+        let many: Vec<_> = (0..20)
+            .map(|_| {
+                let (client, large) = (client.clone(), large.clone());
+                tokio::spawn(async move { read(&client, &large).await.unwrap().record.unwrap().len() })
+            })
+            .collect();
+        for one in many {
+            assert_eq!(one.await.unwrap(), 200_000);
+        }
+        let more = stat(&server, "curr_connections") - open;
+        assert!((1..=3).contains(&more), "{more} connections for large values");
+    });
+}
+
 #[test]
 fn no_more_requests_wait_than_may() {
     let server = Server::start(&[]);
