@@ -6,27 +6,34 @@
 //! bounds them by number, `CACHE_LONG_TERM=memcached://127.0.0.1:11211` shares them with other processes, and
 //! `CACHE_LONG_TERM=off` keeps none.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use std::{fmt, io, thread};
+use std::{fmt, fs, io, thread};
 
 use cache::{Region, Settings, cached};
 use serde::{Deserialize, Serialize};
 
 static LONG_TERM: Region = Region::named("long_term");
 
-/// The crates that a workspace is built from, and which needs which.
+/// What a workspace is built from: its crates, which needs which, and their files.
 ///
-/// Slow: cargo resolves the whole workspace and writes it as JSON. The attribute is all that caching takes.
+/// Slow: cargo resolves the whole workspace and writes it as JSON, and the sources of every crate are looked through.
+/// The attribute is all that caching takes.
 #[cached(LONG_TERM, "crate_graph")]
 fn crate_graph(workspace: &str, with_dev: bool) -> Result<Arc<CrateGraph>, Failure> {
     LOADS.fetch_add(1, Ordering::Relaxed);
     let metadata = cargo_metadata(workspace, &["--offline"]).or_else(|_| cargo_metadata(workspace, &[]))?;
-    let Metadata { resolve: mut graph } = serde_json::from_slice(&metadata)?;
-    for node in &mut graph.nodes {
+    let Metadata { packages, resolve } = serde_json::from_slice(&metadata)?;
+    let mut graph = CrateGraph { crates: packages, edges: resolve.nodes };
+    for node in &mut graph.edges {
         node.deps.retain(|edge| with_dev || edge.dep_kinds.iter().any(|of| of.kind.as_deref() != Some("dev")));
+    }
+    for package in &mut graph.crates {
+        package.files = files(Path::new(&package.manifest_path).parent())?;
     }
     Ok(Arc::new(graph))
 }
@@ -44,6 +51,7 @@ fn main() -> Result<(), Failure> {
     let graph = show("the first call runs the function", || crate_graph(workspace, true))?;
     show("the second finds what the first returned", || crate_graph(workspace, true))?;
 
+    crate_graph_entry(workspace, false).invalidate().wait()?; // another process may have left it
     show("1,000 threads ask at once for what is not there yet", || storm(workspace))?;
 
     crate_graph_entry(workspace, true).invalidate().wait()?; // typed: a wrong argument does not compile
@@ -53,9 +61,15 @@ fn main() -> Result<(), Failure> {
     show("the first call after `invalidate(\"crate_graph\", ..)`", || crate_graph(workspace, true))?;
     show("and the one after that", || crate_graph(workspace, true))?;
 
-    let (crates, edges) = (graph.nodes.len(), graph.nodes.iter().map(|node| node.deps.len()).sum::<usize>());
-    println!("\nThis workspace is built from {crates} crates with {edges} dependencies among them.\n");
-    println!("{}", LONG_TERM.stats().unwrap_or_default());
+    let (crates, edges) = (graph.crates.len(), graph.edges.iter().map(|node| node.deps.len()).sum::<usize>());
+    let files = graph.crates.iter().map(|of| of.files.len()).sum::<usize>();
+    println!("\nThis workspace is built from {crates} crates with {edges} dependencies among them, and {files} files.");
+    let stats = LONG_TERM.stats().unwrap_or_default();
+    println!("{:<57} {:>12}", "as JSON, this is", told(serde_json::to_vec(&graph)?.len() as u64));
+    if let Some(size) = stats.total.sent_bytes.checked_div(stats.total.stored) {
+        println!("{:<57} {:>12}", "as a record in the far tier", told(size));
+    }
+    println!("\n{stats}");
     Ok(())
 }
 
@@ -80,6 +94,29 @@ fn cargo_metadata(workspace: &str, options: &[&str]) -> Result<Vec<u8>, Failure>
     }
 }
 
+/// The files of a crate, in no order that matters, but for what is built from them.
+fn files(root: Option<&Path>) -> Result<Vec<File>, Failure> {
+    let (mut files, mut directories) = (Vec::new(), Vec::from_iter(root.map(Path::to_owned)));
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory)? {
+            let (path, kind) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))?;
+            if kind.is_dir() && !path.ends_with("target") && !path.ends_with(".git") {
+                directories.push(path);
+            } else if kind.is_file() {
+                let bytes = fs::read(&path)?;
+                let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+                files.push(File { path: path.display().to_string(), bytes: bytes.len(), lines });
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// A number of bytes for people.
+fn told(bytes: u64) -> String {
+    format!("{:.1} KB", bytes as f64 / 1e3)
+}
+
 /// Calls, and prints how long that took and how often the function ran meanwhile.
 fn show<T>(what: &str, call: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     let (loads, start) = (LOADS.load(Ordering::Relaxed), Instant::now());
@@ -95,16 +132,62 @@ static LOADS: AtomicUsize = AtomicUsize::new(0);
 /// What `cargo metadata` says, as far as it is used here.
 #[derive(Deserialize)]
 struct Metadata {
-    resolve: CrateGraph,
+    packages: Vec<Crate>,
+    resolve: Resolve,
+}
+
+#[derive(Deserialize)]
+struct Resolve {
+    nodes: Vec<Node>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct CrateGraph {
-    nodes: Vec<Crate>,
+    crates: Vec<Crate>,
+    edges: Vec<Node>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Crate {
+    id: String,
+    description: Option<String>,
+    license: Option<String>,
+    manifest_path: String,
+    features: BTreeMap<String, Vec<String>>,
+    dependencies: Vec<Dependency>,
+    targets: Vec<Target>,
+    #[serde(default)]
+    files: Vec<File>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Dependency {
+    name: String,
+    req: String,
+    kind: Option<String>,
+    optional: bool,
+    uses_default_features: bool,
+    features: Vec<String>,
+    target: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+    src_path: String,
+    edition: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct File {
+    path: String,
+    bytes: usize,
+    lines: usize,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Node {
     id: String,
     features: Vec<String>,
     deps: Vec<Edge>,

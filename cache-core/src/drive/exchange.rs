@@ -160,6 +160,7 @@ where
             self.too_large(format_args!("a record of {} bytes", record.len()), limit);
             return None;
         }
+        self.namespace.counters.add_many(Count::SentBytes, record.len() as u64);
         let grace = self.policy.grace();
         // Whole seconds, at least one (none would be for ever), and rounded up: the near deadline rounds down.
         let keep = self.ttl.map(|ttl| ceil(ttl + grace).max(SECOND));

@@ -65,6 +65,7 @@ counts! {
     Bypass bypassed "calls that went straight through: `when`, paused, no face of the backend for this kind of call",
     Discarded discarded "values that were not kept: `cache_if`, `only_some`, `ttl_of`",
     Stored stored "values stored in the far tier",
+    SentBytes sent_bytes "bytes of the records sent to the far tier; an observer is told of the records alone",
     Set sets "values given by `set`",
     Superseded superseded "values not stored because an invalidation, or another writer, came first",
     NotFenced unfenced "values not stored far because the node gave no fence",
@@ -99,8 +100,12 @@ impl Counters {
     }
 
     pub(crate) fn add(&self, count: Count) {
+        self.add_many(count, 1);
+    }
+
+    pub(crate) fn add_many(&self, count: Count, times: u64) {
         if let Some(counter) = self.rest.get(count as usize) {
-            counter.fetch_add(1, Ordering::Relaxed);
+            counter.fetch_add(times, Ordering::Relaxed);
         }
     }
 
