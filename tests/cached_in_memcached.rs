@@ -2,7 +2,7 @@
 //! becomes of a call when the server does not do its part.
 
 #![cfg(all(feature = "macros", feature = "memcached", feature = "memory", feature = "testkit", feature = "tokio"))]
-#![allow(clippy::expect_used, clippy::panic)]
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
