@@ -15,7 +15,7 @@ use crate::backend::Memcached;
 use crate::pending::Due;
 use crate::proto::{Code, Delete, Get, Key, Left, Reply, Request, Set};
 use crate::trouble::Trouble;
-use crate::work::{Answer, Ask};
+use crate::work::{Answer, Ask, Unsent};
 
 /// Beyond it memcached takes a TTL for an absolute time.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -92,11 +92,11 @@ impl Memcached {
             return Err(error);
         }
         let answer = answer.map_err(|trouble| self.failed(fill.key, &trouble))?;
-        let outcome = match (answer.too_large, answer.reply.as_ref()) {
-            (Some(limit), _) => FillOutcome::TooLarge { limit },
-            (None, Some(reply)) if reply.code == Code::Done => FillOutcome::Stored(self.stored_token(fill.key, reply)),
-            (None, Some(reply)) if matches!(reply.code, Code::Changed | Code::NotFound) => FillOutcome::Superseded,
-            (None, other) => return Err(self.odd(fill.key, other)),
+        let outcome = match (answer.unsent, answer.reply.as_ref()) {
+            (Some(Unsent::TooLarge(limit)), _) => FillOutcome::TooLarge { limit },
+            (_, Some(reply)) if reply.code == Code::Done => FillOutcome::Stored(self.stored_token(fill.key, reply)),
+            (_, Some(reply)) if matches!(reply.code, Code::Changed | Code::NotFound) => FillOutcome::Superseded,
+            (_, other) => return Err(self.odd(fill.key, other)),
         };
         Ok(Filled { outcome, generations: answer.generations, proved: answer.proved })
     }
@@ -115,6 +115,8 @@ impl Memcached {
         let held = match answer.reply.as_ref().map(|reply| &reply.code) {
             Some(Code::Done) => true,
             Some(Code::Changed | Code::NotFound) => false,
+            // Its lease ends by itself; whether it still stands, nobody knows.
+            None if answer.unsent == Some(Unsent::Unfenced) => false,
             _ => return Err(self.odd(claim.key, answer.reply.as_ref())),
         };
         Ok(Returned { held, generations: answer.generations, proved: answer.proved })

@@ -37,6 +37,17 @@ pub(crate) struct Ask<'a> {
 }
 
 impl Ask<'_> {
+    /// Why its request must not be sent to this server, if it must not.
+    fn unsent(&self, server: &Server) -> Option<Unsent> {
+        match &self.request {
+            Some(Request::Set(set)) if set.value.len() > server.largest_value => {
+                Some(Unsent::TooLarge(server.largest_value))
+            }
+            Some(request) if is_unfenced(request, server) => Some(Unsent::Unfenced),
+            _ => None,
+        }
+    }
+
     /// How long the value is that is to be stored.
     pub(crate) fn value_len(&self) -> usize {
         if let Some(Request::Set(set)) = &self.request { set.value.len() } else { 0 }
@@ -48,10 +59,18 @@ impl Ask<'_> {
 pub(crate) struct Answer {
     /// The reply to its request; none if that was not sent.
     pub(crate) reply: Option<Reply>,
-    /// The largest value that the node takes, if the ask's is larger: then it was not sent.
-    pub(crate) too_large: Option<usize>,
+    pub(crate) unsent: Option<Unsent>,
     pub(crate) generations: Generations,
     pub(crate) proved: Tick,
+}
+
+/// Why a request was not sent to the server that would have got it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unsent {
+    /// The value is larger than this, the largest that the server takes.
+    TooLarge(usize),
+    /// The server does not compare the CAS of a `md`.
+    Unfenced,
 }
 
 /// An operation under way.
@@ -69,8 +88,9 @@ struct Asked<'a> {
     ask: Ask<'a>,
     /// Its place in the operation.
     place: usize,
+    sent_before: bool,
+    unsent: Option<Unsent>,
     reply: Option<Reply>,
-    too_large: Option<usize>,
 }
 
 /// What goes to one node.
@@ -88,7 +108,8 @@ impl<'a> Work<'a> {
     /// Dated `started`, an instant before anything is queued.
     pub(crate) fn new(asks: impl Iterator<Item = Ask<'a>>, scopes: &'a [FarKey], started: Tick) -> Self {
         let asked = asks.enumerate();
-        let mut asked: Vec<_> = asked.map(|(place, ask)| Asked { ask, place, reply: None, too_large: None }).collect();
+        let mut asked: Vec<_> =
+            asked.map(|(place, ask)| Asked { ask, place, sent_before: false, unsent: None, reply: None }).collect();
         asked.sort_by_key(|asked| asked.ask.node);
         let mut end = 0;
         let part = |of_one: &[Asked<'_>]| {
@@ -125,12 +146,14 @@ impl<'a> Work<'a> {
         for scope in &part.missing {
             push_generation(&mut batch, &scopes[*scope], Mode::Add);
         }
-        for Asked { ask, too_large, .. } in asked {
-            match part.trips {
-                0 if ask.value_len() > server.largest_value => *too_large = Some(server.largest_value),
-                0 => ask.before.iter().chain(&ask.request).for_each(|request| batch.push(request)),
-                _ if ask.reads => ask.request.iter().for_each(|request| batch.push(request)),
-                _ => {}
+        for Asked { ask, sent_before, unsent, .. } in asked {
+            if part.trips == 0 {
+                let before = ask.before.as_ref().filter(|before| !is_unfenced(before, server));
+                (*sent_before, *unsent) = (before.is_some(), ask.unsent(server));
+                before.into_iter().for_each(|request| batch.push(request));
+            }
+            if unsent.is_none() && (part.trips == 0 || ask.reads) {
+                ask.request.iter().for_each(|request| batch.push(request));
             }
         }
         batch.scopes = scopes;
@@ -158,9 +181,9 @@ impl<'a> Work<'a> {
             }
         }
         replies.by_ref().take(part.missing.len()).for_each(drop);
-        for Asked { ask, reply, too_large, .. } in &mut asked[part.asked.clone()] {
-            if part.trips == 0 && too_large.is_none() && ask.request.is_some() {
-                replies.by_ref().take(usize::from(ask.before.is_some())).for_each(drop);
+        for Asked { ask, reply, sent_before, unsent, .. } in &mut asked[part.asked.clone()] {
+            if part.trips == 0 && unsent.is_none() && ask.request.is_some() {
+                replies.by_ref().take(usize::from(*sent_before)).for_each(drop);
                 *reply = replies.next();
             } else if part.trips > 0
                 && ask.reads
@@ -200,11 +223,16 @@ impl<'a> Work<'a> {
             let outcome = part.and_then(|part| part.outcome.clone());
             outcome.unwrap_or_else(|| Err(Trouble::Dead("the operation was not finished".to_owned())))
         };
-        let answer = move |Asked { ask, reply, too_large, .. }: Asked<'_>| {
-            outcome(ask.node).map(|generations| Answer { reply, too_large, generations, proved: started })
+        let answer = move |Asked { ask, reply, unsent, .. }: Asked<'_>| {
+            outcome(ask.node).map(|generations| Answer { reply, unsent, generations, proved: started })
         };
         asked.into_iter().map(answer)
     }
+}
+
+/// Whether this would delete whatever is there on this server, instead of what it means.
+fn is_unfenced(request: &Request<'_>, server: &Server) -> bool {
+    matches!(request, Request::Delete(delete) if delete.cas.is_some()) && !server.features.fenced_delete
 }
 
 /// The item as it is now; a token that was won before and still stands is won.

@@ -8,6 +8,9 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
+use socket2::{Domain, SockAddr, Socket, Type};
+
 use crate::address::Address;
 use crate::batch::{Batch, Replied, generation};
 use crate::budget::Budget;
@@ -174,7 +177,14 @@ impl Stream {
                 Err(last)
             }
             #[cfg(unix)]
-            Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).map_err(refused)?)),
+            Address::Unix(path) => {
+                // The standard library's own `connect` waits for as long as the server's backlog is full.
+                let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(refused)?;
+                let left = budget.left(Instant::now());
+                let connected = SockAddr::unix(path).and_then(|path| socket.connect_timeout(&path, left));
+                connected.map_err(refused)?;
+                Ok(Stream::Unix(socket.into()))
+            }
             #[cfg(not(unix))]
             Address::Unix(_) => Err(Trouble::Connect("this system has no Unix sockets".to_owned())),
         }

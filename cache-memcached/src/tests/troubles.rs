@@ -5,7 +5,10 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use cache_core::backend::{BytesBackend, Claim, Fill, FillOutcome, Invalidated, Lease, Read, Recall, Seen, Strength};
+use cache_core::backend::{
+    BytesBackend, Claim, Fill, FillOutcome, HandBack, Invalidated, Kept, Lease, Read, Recall, Seen, Strength, Take,
+    Token,
+};
 use cache_core::clock::Clock;
 use cache_core::error::{Error, Result};
 use cache_core::key::FarKey;
@@ -88,6 +91,30 @@ fn what_is_no_memcached_is_told_clearly_and_in_time() {
     let binary = Server::start_mute(&["-B", "binary"]);
     // It takes the question for the header of a request of its own protocol, a bad one.
     refusal(read(&client(binary.port())), &["closed the connection"]);
+}
+
+#[test]
+fn before_1_6_13_nothing_is_deleted_by_a_fence_that_does_not_hold() {
+    let (said, heard) = std::sync::mpsc::channel();
+    let port = served(move |mut stream| {
+        question(&mut stream);
+        let _ = stream.write_all(b"VERSION 1.6.12\r\nEND\r\n");
+        let mut bytes = [0; 512];
+        while let Ok(count @ 1..) = stream.read(&mut bytes) {
+            said.send(String::from_utf8_lossy(&bytes[..count]).into_owned()).unwrap();
+            let _ = stream.write_all(b"EN\r\n");
+        }
+    });
+    let (client, key) = (client(port), key());
+    let (token, lease) = (Token(7), Duration::from_secs(30));
+    let returned = client.hand_back(&[HandBack { key: &key, token, kept: Kept::Stub }], &[]).remove(0).unwrap();
+    assert!(!returned.held);
+    assert!(heard.try_recv().is_err(), "nothing was sent");
+    let take = Take { key: &key, token, kept: Kept::Dead, lease };
+    let seen = BytesBackend::take(&client, &[take], &[]).remove(0).unwrap();
+    assert_eq!(seen.claim, Claim::Nobody);
+    let sent = heard.recv().unwrap();
+    assert!(sent.starts_with("mg troubles:k N31"), "{sent}");
 }
 
 #[test]
