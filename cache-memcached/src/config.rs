@@ -11,7 +11,7 @@ use crate::address::Address;
 
 /// memcached's port.
 const PORT: u16 = 11211;
-const KNOWN: &str = "connect_timeout, io_timeout, pool_size, max_idle, idle_timeout, pool_timeout, max_lifetime, \
+const KNOWN: &str = "connect_timeout, io_timeout, blacklist, pool_size, max_idle, idle_timeout, pool_timeout, max_lifetime, \
                      max_in_flight, max_bytes_in_flight";
 
 /// Which nodes keep a region's records, and how they are talked to.
@@ -29,6 +29,9 @@ pub struct Config {
     /// How long an operation may take, from its call to its last reply, whatever it has to connect, wait or repeat.
     /// Default 500 ms.
     pub io_timeout: Duration,
+    /// How long a node that refuses connections, or has timed out three times running, is left alone before one caller
+    /// asks it again; give or take a tenth. Default 4 s.
+    pub blacklist: Duration,
     /// How many connections blocking callers have to each node, at most. Default 8.
     pub pool_size: usize,
     /// How many of them are kept while nobody uses them. Default: all.
@@ -71,6 +74,7 @@ impl Config {
             nodes: nodes.into_iter().collect(),
             connect_timeout: Duration::from_millis(250),
             io_timeout: Duration::from_millis(500),
+            blacklist: Duration::from_secs(4),
             pool_size: 8,
             max_idle: None,
             idle_timeout: Duration::from_secs(30),
@@ -102,6 +106,7 @@ impl Config {
         match key {
             "connect_timeout" => self.connect_timeout = duration(key, value)?,
             "io_timeout" => self.io_timeout = duration(key, value)?,
+            "blacklist" => self.blacklist = duration(key, value)?,
             "pool_size" => self.pool_size = count(key, value)?,
             "max_idle" => self.max_idle = Some(count(key, value)?),
             "idle_timeout" => self.idle_timeout = duration(key, value)?,
@@ -133,6 +138,7 @@ impl Config {
         let durations = [
             ("connect_timeout", Some(self.connect_timeout)),
             ("io_timeout", Some(self.io_timeout)),
+            ("blacklist", Some(self.blacklist)),
             ("idle_timeout", Some(self.idle_timeout)),
             ("pool_timeout", self.pool_timeout),
             ("max_lifetime", self.max_lifetime),
@@ -244,13 +250,14 @@ mod tests {
         let plain = config("memcached://a").unwrap();
         assert_eq!(plain, Config::new([Address::Tcp { host: "a".to_owned(), port: PORT }.into()]));
         let set = config(
-            "memcached://a?connect_timeout=1s&io_timeout=20ms&pool_size=3&max_idle=0&idle_timeout=1m&pool_timeout=5ms\
+            "memcached://a?connect_timeout=1s&io_timeout=20ms&blacklist=1s&pool_size=3&max_idle=0&idle_timeout=1m&pool_timeout=5ms\
              &max_lifetime=1h&max_in_flight=7&max_bytes_in_flight=1MiB",
         );
         let set = set.unwrap();
         assert_eq!((set.connect_timeout, set.io_timeout), (Duration::from_secs(1), Duration::from_millis(20)));
         assert_eq!((set.pool_size, set.max_idle, set.max_in_flight), (3, Some(0), 7));
         assert_eq!((set.idle_timeout, set.pool_timeout), (Duration::from_secs(60), Some(Duration::from_millis(5))));
+        assert_eq!(set.blacklist, Duration::from_secs(1));
         assert_eq!(set.max_bytes_in_flight, 1 << 20);
         assert_eq!(set.max_lifetime, Some(Duration::from_secs(3600)));
         assert_eq!(config("memcached://a?max_lifetime=never").unwrap().max_lifetime, None);

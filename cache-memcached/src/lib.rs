@@ -11,6 +11,8 @@ mod batch;
 mod blocking;
 mod budget;
 mod config;
+mod health;
+mod identity;
 mod inbox;
 mod node;
 mod operations;

@@ -2,16 +2,23 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use cache_core::key::FarKey;
 
+use crate::health::{Change, Health};
+use crate::identity::Identity;
+
 use crate::pending::{Due, Pending, Replay};
 use crate::server::Server;
+use crate::trouble::Trouble;
 
-/// One node: its name, what it told of itself, and what is owed to it.
+/// One node: its name, what it told of itself, whether it answers, and what is owed to it.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) name: String,
+    health: Health,
+    pub(crate) identity: Identity,
     state: Mutex<State>,
     /// How many invalidations are pending: read before the lock is taken, which is hardly ever necessary.
     owed: AtomicUsize,
@@ -25,7 +32,39 @@ struct State {
 
 impl Node {
     pub(crate) fn new(name: impl Into<String>) -> Self {
-        Node { name: name.into(), state: Mutex::default(), owed: AtomicUsize::new(0) }
+        Node {
+            name: name.into(),
+            health: Health::default(),
+            identity: Identity::default(),
+            state: Mutex::default(),
+            owed: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether it may be asked at `now`: always, unless it is set aside.
+    pub(crate) fn admit(&self, now: Instant, blacklist: Duration) -> Result<(), Trouble> {
+        self.health.admit(now, blacklist)
+    }
+
+    /// What came of asking it.
+    pub(crate) fn report(&self, outcome: &Result<(), Trouble>, blacklist: Duration) {
+        let change = match outcome {
+            Ok(()) => self.health.answered(Instant::now),
+            Err(trouble) => self.health.failed(trouble, Instant::now(), blacklist),
+        };
+        let node = &*self.name;
+        match change {
+            Change::Nothing => {}
+            Change::SetAside(why) => {
+                tracing::warn!(node, why, "this node is set aside: until it answers a probe, its keys are misses");
+            }
+            Change::Back(after) => tracing::info!(node, ?after, "this node answers again"),
+        }
+    }
+
+    /// For how long it has been set aside.
+    pub(crate) fn aside_for(&self) -> Option<Duration> {
+        self.health.aside_for(Instant::now())
     }
 
     /// The server that answered last under this name.

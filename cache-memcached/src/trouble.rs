@@ -30,6 +30,10 @@ pub(crate) enum Trouble {
     Crowded(&'static str),
     /// What the node keeps for a scope was gone each time it was looked at.
     NoGenerations,
+    /// It is not asked for a while, for this reason.
+    SetAside(String),
+    /// What it tells proves that several servers answer to its name.
+    SeveralServers,
     /// The node refused to carry out an invalidation.
     Refused(String),
 }
@@ -73,6 +77,10 @@ impl fmt::Display for Trouble {
             #[cfg(feature = "tokio")]
             Trouble::Crowded(what) => write!(f, "too much waits for the node already; see `{what}`"),
             Trouble::NoGenerations => f.write_str("the node keeps no generations: is it out of memory?"),
+            Trouble::SetAside(why) => write!(f, "the node is set aside for a while: {why}"),
+            Trouble::SeveralServers => f.write_str(
+                "several servers answer to this name, so an invalidation would reach one of them: name each by itself",
+            ),
             Trouble::Refused(reply) => write!(f, "the node refused an invalidation: {reply}"),
         }
     }

@@ -12,7 +12,7 @@ use cache_core::generation::Generations;
 use cache_core::key::FarKey;
 
 use crate::batch::{Batch, Replied};
-use crate::node::Nodes;
+use crate::node::{Node, Nodes};
 use crate::pending::{Due, Replay};
 use crate::proto::{Code, Delete, Key, Mode, Reply, Request, Set};
 use crate::server::Server;
@@ -160,20 +160,49 @@ impl<'a> Work<'a> {
         batch
     }
 
-    /// Takes in what came of a batch.
-    pub(crate) fn absorb(&mut self, index: usize, nodes: &Nodes, result: Result<Replied, Trouble>) {
+    /// Takes in what came of a batch at `now`, and tells whether the node is to be trusted.
+    pub(crate) fn absorb(
+        &mut self,
+        index: usize,
+        nodes: &Nodes,
+        result: Result<Replied, Trouble>,
+        now: impl FnOnce() -> Tick,
+    ) -> Result<(), Trouble> {
+        let node = nodes.node(self.parts[index].node);
+        let proves_several = |replied: &Replied| match (self.scopes.first(), replied.generations.first()) {
+            (Some(scope), Some(Some(generation))) => {
+                node.identity.proves_several(scope, *generation, self.started, now)
+            }
+            _ => false,
+        };
+        let replied = match result {
+            Ok(replied) if proves_several(&replied) => Err(Trouble::SeveralServers),
+            result => result,
+        };
+        match replied {
+            Ok(replied) => {
+                self.digest(index, node, replied);
+                Ok(())
+            }
+            Err(trouble) => {
+                self.give_up(index, trouble.clone());
+                Err(trouble)
+            }
+        }
+    }
+
+    /// The part gets no answer, for this reason.
+    pub(crate) fn give_up(&mut self, index: usize, trouble: Trouble) {
+        self.parts[index].outcome = Some(Err(trouble));
+    }
+
+    fn digest(&mut self, index: usize, node: &Node, replied: Replied) {
         let Work { asked, scopes, parts, .. } = self;
         let part = &mut parts[index];
-        let (mut replies, found) = match result {
-            Ok(replied) => (replied.replies.into_iter(), replied.generations),
-            Err(trouble) => {
-                part.outcome = Some(Err(trouble));
-                return;
-            }
-        };
+        let (mut replies, found) = (replied.replies.into_iter(), replied.generations);
         for replay in std::mem::take(&mut part.replays) {
             match replies.next().map(|reply| reply.code) {
-                Some(Code::Done | Code::NotFound) => nodes.node(part.node).replayed(&replay),
+                Some(Code::Done | Code::NotFound) => node.replayed(&replay),
                 other => {
                     part.outcome = Some(Err(Trouble::Refused(format!("{other:?}"))));
                     return;

@@ -73,9 +73,15 @@ impl Memcached {
         let mut work = Work::new(asks, scopes, self.clock().now());
         let budget = Budget::of(self.config().io_timeout);
         while let Some((part, node)) = work.next() {
+            let (known, blacklist) = (self.nodes().node(node), self.config().blacklist);
+            if let Err(trouble) = known.admit(budget.started, blacklist) {
+                work.give_up(part, trouble);
+                continue;
+            }
             let mut batch = |server: &_| work.batch(part, self.nodes(), server);
             let result = self.pool(node).exchange(budget, &mut batch);
-            work.absorb(part, self.nodes(), result);
+            let outcome = work.absorb(part, self.nodes(), result, || self.clock().now());
+            known.report(&outcome, blacklist);
         }
         work.finish()
     }

@@ -94,9 +94,15 @@ impl Memcached {
         let size = if work.is_large(self.sizes()) { Size::Large } else { Size::Small };
         let budget = Budget::of(self.config().io_timeout);
         while let Some((part, node)) = work.next() {
+            let (known, blacklist) = (self.nodes().node(node), self.config().blacklist);
+            if let Err(trouble) = known.admit(budget.started, blacklist) {
+                work.give_up(part, trouble);
+                continue;
+            }
             let mut batch = |server: &_| work.batch(part, self.nodes(), server);
             let result = self.links(node).exchange(budget, size, &mut batch).await;
-            work.absorb(part, self.nodes(), result);
+            let outcome = work.absorb(part, self.nodes(), result, || self.clock().now());
+            known.report(&outcome, blacklist);
         }
         work.note_sizes(self.sizes());
         work.finish()

@@ -18,6 +18,8 @@ use crate::{Address, Config, Memcached};
 /// once.
 const IO_TIMEOUT: Duration = Duration::from_millis(100);
 const BESIDE: Duration = Duration::from_millis(150);
+/// How long a node is left alone, where that is not what the test is about.
+const BLACKLIST: Duration = Duration::from_millis(20);
 
 /// The defaults, for servers of this host.
 fn config(ports: &[u16]) -> Config {
@@ -25,8 +27,13 @@ fn config(ports: &[u16]) -> Config {
     Config::new(ports.iter().map(|port| address(port).into()))
 }
 
+/// The same with short timeouts.
+fn brisk(ports: &[u16]) -> Config {
+    Config { io_timeout: IO_TIMEOUT, connect_timeout: IO_TIMEOUT, ..config(ports) }
+}
+
 /// A client of one server, as another process would have it.
 fn client(port: u16) -> Memcached {
-    let config = Config { io_timeout: IO_TIMEOUT, connect_timeout: IO_TIMEOUT, ..config(&[port]) };
+    let config = Config { blacklist: BLACKLIST, ..brisk(&[port]) };
     Memcached::of_another_process(config, Clock::System).unwrap()
 }

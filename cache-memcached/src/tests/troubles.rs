@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use cache_core::backend::{
@@ -15,7 +16,7 @@ use cache_core::key::FarKey;
 
 use memcached_server::Server;
 
-use super::{BESIDE, IO_TIMEOUT, client, config};
+use super::{BESIDE, BLACKLIST, IO_TIMEOUT, brisk, client, config};
 use crate::{Config, Memcached};
 
 fn key() -> FarKey {
@@ -158,7 +159,72 @@ fn a_pooled_connection_that_died_is_replaced_and_the_request_repeated_once() {
     server.kill();
     refusal(read(&client), &["no connection could be made"]);
     server.restart();
-    assert_eq!(read(&client).unwrap().claim, Claim::Won);
+    assert_eq!(once_back(&client).claim, Claim::Won);
+}
+
+/// The first answer after a time of errors.
+fn once_back(client: &Memcached) -> Seen {
+    let began = Instant::now();
+    loop {
+        match read(client) {
+            Ok(seen) => return seen,
+            Err(error) => assert!(began.elapsed() < Duration::from_secs(2), "it is back, and not found: {error}"),
+        }
+        std::thread::sleep(BLACKLIST / 4);
+    }
+}
+
+#[test]
+fn a_node_that_is_gone_costs_nothing_until_it_is_back() {
+    let server = Server::start(&[]);
+    let config = Config { blacklist: Duration::from_millis(500), ..brisk(&[server.port()]) };
+    // Both of this process: what one learns, the other knows.
+    let clients = [(); 2].map(|()| Memcached::new(config.clone(), Clock::System).unwrap());
+    clients.iter().for_each(|client| drop(read(client).unwrap()));
+    for (stop, start, asked) in
+        [(Server::kill as fn(&Server), Server::restart as fn(&Server), 1), (Server::pause, Server::resume, 3)]
+    {
+        stop(&server);
+        for n in 0..asked {
+            let error = read(&clients[n % 2]).unwrap_err().to_string();
+            assert!(!error.contains("set aside"), "{n}: {error}");
+        }
+        let began = Instant::now();
+        for n in 0..100 {
+            refusal(read(&clients[n % 2]), &["set aside for a while"]);
+        }
+        assert!(began.elapsed() < Duration::from_millis(100), "{:?} for 100 of them", began.elapsed());
+        start(&server);
+        once_back(&clients[0]);
+        assert!(read(&clients[1]).is_ok());
+    }
+}
+
+#[test]
+fn several_servers_behind_one_name_are_told_and_not_used() {
+    let servers = [Server::start(&[]), Server::start(&[])];
+    let ports = [servers[0].port(), servers[1].port()];
+    // A balancer: three connections go to one, three to the other.
+    let turn = std::sync::atomic::AtomicUsize::new(0);
+    let balancer = served(move |client| {
+        let to = TcpStream::connect(("127.0.0.1", ports[turn.fetch_add(1, Ordering::Relaxed) / 3 % 2])).unwrap();
+        for (mut from, mut to) in [(client.try_clone().unwrap(), to.try_clone().unwrap()), (to, client)] {
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+        }
+    });
+    let config = Config { max_idle: Some(0), ..brisk(&[balancer]) };
+    let client = Memcached::of_another_process(config, Clock::System).unwrap();
+    let (keys, scopes) = ([key()], [FarKey::new("troubles:@region").unwrap()]);
+    let mut errors = Vec::new();
+    for _ in 0..8 {
+        // The clock of proofs moves in steps.
+        std::thread::sleep(Duration::from_millis(20));
+        let read =
+            Read { keys: &keys, scopes: &scopes, lease: Lease::None, grace: Duration::ZERO, recall: Recall::Never };
+        errors.extend(BytesBackend::read(&client, &read).remove(0).err().map(|error| error.to_string()));
+    }
+    assert!(errors[0].contains("several servers answer to this name"), "{errors:?}");
+    assert!(errors[1..].iter().all(|error| error.contains("set aside")), "{errors:?}");
 }
 
 #[test]
