@@ -7,7 +7,9 @@ pub use cache_core::error::{Error, Kind, Result};
 pub use cache_core::key::{FarKey, Key, KeyGenerator, KeyPlace, KeyRef, ReadableKeys, Sha1Keys};
 pub use cache_core::observe::{Count, Counts, Event, Observer, Stats};
 pub use cache_core::record::{Codec, Compression};
-pub use cache_core::region::{Entry, Get, Invalidate, NotStored, Reached, Region, Set, SetOutcome, WholeEntry};
+pub use cache_core::region::{
+    Entry, FlushPending, Get, Invalidate, NotStored, Reached, Region, Set, SetOutcome, WholeEntry,
+};
 pub use cache_core::registry::{OpenContext, Opened, Registry, RegistryBuilder, Scheme, Shutdown};
 pub use cache_core::state::Strictness;
 

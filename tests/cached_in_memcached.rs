@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use cache::clock::{Clock, ManualClock};
 use cache::testkit::isolated;
-use cache::{Region, Registry, Settings, cached, open_known_schemes, registry};
+use cache::{Kind, Region, Registry, Settings, cached, open_known_schemes, registry};
 use memcached_server::Server;
 
 static SHARED: Region = Region::named("shared");
@@ -259,6 +259,30 @@ fn a_large_value_is_compressed_and_one_above_the_limit_is_not_sent() {
         assert_eq!((counts().stored, counts().far_hits, counts().too_large), (1, 1, 2));
         let sent = server.say("stats\r\n");
         assert!(sent.contains("STAT curr_items 3\r\n"), "two generations and one value, and no stub: {sent}");
+    });
+}
+
+#[test]
+fn an_invalidation_that_did_not_reach_its_node_is_told_and_goes_out_by_itself() {
+    let server = Server::start(&[]);
+    within(&format!("{}?io_timeout=100ms&blacklist=50ms", server.url()), || {
+        assert_eq!(quick(1), 2);
+        server.pause();
+        let error = quick_entry(1).invalidate().wait().expect_err("nobody answers");
+        assert_eq!(error.kind(), Kind::Pending);
+        let error = SHARED.flush_pending().within(Duration::from_millis(50)).wait().expect_err("nobody answers yet");
+        assert!(error.kind() == Kind::Pending && error.to_string().contains("repeated: 1"), "{error}");
+        server.resume();
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        tokio.block_on(SHARED.flush_pending()).expect("it is done now");
+        SHARED.flush_pending().wait().expect("and stays done");
+        let keys = server.say("lru_crawler metadump all\r\n");
+        assert_eq!(
+            keys.lines().filter(|line| line.contains("%3Aquick%3A") && !line.contains("%40")).count(),
+            0,
+            "{keys}"
+        );
+        assert_eq!((quick(1), SHARED.stats().expect("it is configured").total.loads), (2, 2));
     });
 }
 

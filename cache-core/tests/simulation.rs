@@ -110,8 +110,13 @@ impl AsyncBytesBackend for Flawed {
         AsyncBytesBackend::validate(&self.far, keys, scopes)
     }
 
-    fn invalidate<'a>(&'a self, keys: &'a [FarKey], strength: Strength) -> BoxFuture<'a, Vec<Invalidated>> {
-        AsyncBytesBackend::invalidate(&self.far, keys, strength)
+    fn invalidate<'a>(
+        &'a self,
+        keys: &'a [FarKey],
+        strength: Strength,
+        region: &'a FarKey,
+    ) -> BoxFuture<'a, Vec<Invalidated>> {
+        AsyncBytesBackend::invalidate(&self.far, keys, strength, region)
     }
 
     fn bump<'a>(&'a self, scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Invalidated>> {

@@ -11,7 +11,7 @@ use cache_core::key::FarKey;
 use crate::address::Address;
 use crate::blocking::{Pool, PoolSettings};
 use crate::config::Config;
-use crate::node::{Node, Nodes};
+use crate::node::{Node, NodeSettings, Nodes};
 #[cfg(feature = "tokio")]
 use crate::sizes::Sizes;
 #[cfg(feature = "tokio")]
@@ -49,14 +49,15 @@ impl Memcached {
     ///
     /// [`Kind::Config`](cache_core::error::Kind::Config) if there is no node, or a setting is not allowed.
     pub fn new(config: Config, clock: Clock) -> Result<Self> {
-        let nodes = Nodes::new(config.nodes.iter().map(|node| known_node(&node.address)));
+        let nodes = Nodes::new(config.nodes.iter().map(|node| known_node(&node.address, NodeSettings::from(&config))));
         Self::over(config, clock, nodes)
     }
 
     /// The same as another process has it: it shares nothing with the other backends of this one.
     #[cfg(test)]
     pub(crate) fn of_another_process(config: Config, clock: Clock) -> Result<Self> {
-        let nodes = Nodes::new(config.nodes.iter().map(|node| Arc::new(Node::new(node.address.to_string()))));
+        let nodes =
+            Nodes::new(config.nodes.iter().map(|node| Arc::new(Node::new(node.address.clone(), (&config).into()))));
         Self::over(config, clock, nodes)
     }
 
@@ -127,14 +128,14 @@ impl Memcached {
     }
 }
 
-fn known_node(address: &Address) -> Arc<Node> {
+fn known_node(address: &Address, settings: NodeSettings) -> Arc<Node> {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let known = known.get_or_insert_default();
     if let Some(node) = known.get(address).and_then(Weak::upgrade) {
         return node;
     }
     known.retain(|_, node| node.strong_count() > 0);
-    let node = Arc::new(Node::new(address.to_string()));
+    let node = Arc::new(Node::new(address.clone(), settings));
     known.insert(address.clone(), Arc::downgrade(&node));
     node
 }

@@ -11,6 +11,7 @@ mod batch;
 mod blocking;
 mod budget;
 mod config;
+mod drain;
 mod health;
 mod identity;
 mod inbox;

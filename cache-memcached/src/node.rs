@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use cache_core::key::FarKey;
 
+use crate::address::Address;
+use crate::config::Config;
 use crate::health::{Change, Health};
 use crate::identity::Identity;
 
@@ -13,10 +15,27 @@ use crate::pending::{Due, Pending, Replay};
 use crate::server::Server;
 use crate::trouble::Trouble;
 
+/// How a node is asked when no region does it: as the first region that named it would.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NodeSettings {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) io_timeout: Duration,
+    pub(crate) blacklist: Duration,
+}
+
+impl From<&Config> for NodeSettings {
+    fn from(config: &Config) -> Self {
+        let Config { connect_timeout, io_timeout, blacklist, .. } = *config;
+        NodeSettings { connect_timeout, io_timeout, blacklist }
+    }
+}
+
 /// One node: its name, what it told of itself, whether it answers, and what is owed to it.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) name: String,
+    address: Address,
+    settings: NodeSettings,
     health: Health,
     pub(crate) identity: Identity,
     state: Mutex<State>,
@@ -31,14 +50,24 @@ struct State {
 }
 
 impl Node {
-    pub(crate) fn new(name: impl Into<String>) -> Self {
+    pub(crate) fn new(address: Address, settings: NodeSettings) -> Self {
         Node {
-            name: name.into(),
+            name: address.to_string(),
+            address,
+            settings,
             health: Health::default(),
             identity: Identity::default(),
             state: Mutex::default(),
             owed: AtomicUsize::new(0),
         }
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(crate) fn settings(&self) -> NodeSettings {
+        self.settings
     }
 
     /// Whether it may be asked at `now`: always, unless it is set aside.
@@ -94,20 +123,37 @@ impl Node {
         }
     }
 
-    /// Notes that these are due, before anything is sent.
-    pub(crate) fn owe(&self, key: &FarKey, due: Due) {
-        let mut state = self.state();
-        state.pending.add(key, due);
-        self.owed.store(state.pending.len(), Ordering::Release);
+    /// Notes that this is due for a key of this region, before anything is sent.
+    pub(crate) fn owe(&self, key: &FarKey, due: Due, region: &FarKey) {
+        self.note(|pending| pending.add(key, due, region));
+    }
+
+    /// Notes that a scope needs another generation, before anything is sent.
+    pub(crate) fn owe_scope(&self, scope: &FarKey) {
+        self.note(|pending| pending.add_scope(scope));
     }
 
     pub(crate) fn owes(&self, key: &FarKey) -> bool {
-        self.owed.load(Ordering::Acquire) > 0 && self.state().pending.of(key).is_some()
+        self.owes_any() && self.state().pending.of(key).is_some()
+    }
+
+    pub(crate) fn owes_any(&self) -> bool {
+        self.owed() > 0
+    }
+
+    /// How many invalidations are pending.
+    pub(crate) fn owed(&self) -> usize {
+        self.owed.load(Ordering::Acquire)
+    }
+
+    /// Up to so many of them.
+    pub(crate) fn pending(&self, most: usize) -> Vec<Replay> {
+        self.state().pending.some(most)
     }
 
     /// What is due for any of these keys, each once.
     pub(crate) fn pending_of<'k>(&self, keys: impl Iterator<Item = &'k FarKey>) -> Vec<Replay> {
-        if self.owed.load(Ordering::Acquire) == 0 {
+        if !self.owes_any() {
             return Vec::new();
         }
         let state = self.state();
@@ -118,8 +164,12 @@ impl Node {
     }
 
     pub(crate) fn replayed(&self, replay: &Replay) {
+        self.note(|pending| pending.done(replay));
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Pending)) {
         let mut state = self.state();
-        state.pending.done(replay);
+        change(&mut state.pending);
         self.owed.store(state.pending.len(), Ordering::Release);
     }
 
@@ -137,7 +187,7 @@ impl Nodes {
         Nodes(nodes.into_iter().collect())
     }
 
-    pub(crate) fn node(&self, index: usize) -> &Node {
+    pub(crate) fn node(&self, index: usize) -> &Arc<Node> {
         &self.0[index]
     }
 

@@ -12,6 +12,7 @@ use cache_core::error::{Error, Kind, Result};
 use cache_core::key::FarKey;
 
 use crate::backend::Memcached;
+use crate::drain;
 use crate::pending::Due;
 use crate::proto::{Code, Delete, Get, Key, Left, Reply, Request, Set};
 use crate::trouble::Trouble;
@@ -151,12 +152,17 @@ impl Memcached {
     }
 
     /// The invalidations are owed from here on; the asks have nothing but that to send.
-    pub(crate) fn invalidate_asks<'a>(&self, keys: &'a [FarKey], strength: Strength) -> impl Iterator<Item = Ask<'a>> {
+    pub(crate) fn invalidate_asks<'a>(
+        &self,
+        keys: &'a [FarKey],
+        strength: Strength,
+        region: &FarKey,
+    ) -> impl Iterator<Item = Ask<'a>> {
         let due = match strength {
             Strength::Hard => Due::Hard,
             Strength::Soft => Due::Soft,
         };
-        keys.iter().for_each(|key| self.nodes().node(self.owner(key)).owe(key, due));
+        keys.iter().for_each(|key| self.nodes().node(self.owner(key)).owe(key, due, region));
         keys.iter().map(|key| self.ask(key, None, false))
     }
 
@@ -164,21 +170,34 @@ impl Memcached {
     pub(crate) fn bump_asks<'a>(&self, scopes: &'a [FarKey]) -> impl Iterator<Item = Ask<'a>> {
         let count = self.nodes().count();
         let each = move || scopes.iter().flat_map(move |scope| (0..count).map(move |node| (node, scope)));
-        each().for_each(|(node, scope)| self.nodes().node(node).owe(scope, Due::Bump));
+        each().for_each(|(node, scope)| self.nodes().node(node).owe_scope(scope));
         each().map(|(node, key)| Ask { node, key, before: None, request: None, reads: false })
     }
 
-    pub(crate) fn invalidated(&self, key: &FarKey, answer: Answered) -> Invalidated {
-        self.invalidated_on(self.owner(key), key, answer)
+    /// Held while an invalidation of these keys or scopes is under way: what is still owed when it is dropped is left to
+    /// the thread that repeats it, whether the node did not answer or the caller did not wait.
+    pub(crate) fn unless_settled<'a>(&'a self, keys: &'a [FarKey], region: Option<&'a FarKey>) -> UnlessSettled<'a> {
+        UnlessSettled { client: self, keys, region }
     }
 
-    fn invalidated_on(&self, node: usize, key: &FarKey, answer: Answered) -> Invalidated {
-        match answer {
-            // Another request of this process may have replayed it meanwhile.
-            Err(_) if !self.nodes().node(node).owes(key) => Invalidated::Done,
-            Err(trouble) => Invalidated::Pending(trouble.at(&self.nodes().node(node).name)),
-            Ok(_) => Invalidated::Done,
+    /// How many invalidations its nodes are owed, by whichever region.
+    pub(crate) fn owed(&self) -> usize {
+        self.nodes().iter().map(|node| node.owed()).sum()
+    }
+
+    pub(crate) fn invalidated(&self, key: &FarKey, region: &FarKey, answer: Answered) -> Invalidated {
+        self.invalidated_on(self.owner(key), &[key, region], answer)
+    }
+
+    /// An invalidation is done when the node owes neither it nor what may have taken its place.
+    fn invalidated_on(&self, node: usize, owed: &[&FarKey], answer: Answered) -> Invalidated {
+        let node = self.nodes().node(node);
+        // Another request of this process may have replayed it meanwhile.
+        if !owed.iter().any(|key| node.owes(key)) {
+            return Invalidated::Done;
         }
+        let trouble = answer.err().unwrap_or(Trouble::Owed);
+        Invalidated::Pending(trouble.at(&node.name))
     }
 
     /// One answer per scope from one per scope and node.
@@ -186,7 +205,7 @@ impl Memcached {
         let of_scope = |scope: &FarKey| {
             let mut all = Invalidated::Done;
             for (node, answer) in answers.by_ref().take(self.nodes().count()).enumerate() {
-                if let Invalidated::Pending(error) = self.invalidated_on(node, scope, answer) {
+                if let Invalidated::Pending(error) = self.invalidated_on(node, &[scope], answer) {
                     all = Invalidated::Pending(error);
                 }
             }
@@ -221,6 +240,23 @@ impl Memcached {
             None => "the node answered nothing".to_owned(),
         };
         Error::new(Kind::Backend, said).with("node", &self.nodes().node(self.owner(key)).name)
+    }
+}
+
+/// See [`Memcached::unless_settled`].
+pub(crate) struct UnlessSettled<'a> {
+    client: &'a Memcached,
+    keys: &'a [FarKey],
+    region: Option<&'a FarKey>,
+}
+
+impl Drop for UnlessSettled<'_> {
+    fn drop(&mut self) {
+        for node in self.client.nodes().iter() {
+            if node.owes_any() && self.keys.iter().chain(self.region).any(|key| node.owes(key)) {
+                drain::stir(node);
+            }
+        }
     }
 }
 

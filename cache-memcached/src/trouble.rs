@@ -34,6 +34,8 @@ pub(crate) enum Trouble {
     SetAside(String),
     /// What it tells proves that several servers answer to its name.
     SeveralServers,
+    /// More is owed to the node than its keys are remembered for.
+    Owed,
     /// The node refused to carry out an invalidation.
     Refused(String),
 }
@@ -80,6 +82,9 @@ impl fmt::Display for Trouble {
             Trouble::SetAside(why) => write!(f, "the node is set aside for a while: {why}"),
             Trouble::SeveralServers => f.write_str(
                 "several servers answer to this name, so an invalidation would reach one of them: name each by itself",
+            ),
+            Trouble::Owed => f.write_str(
+                "so many invalidations wait for the node that another generation of the region stands for them",
             ),
             Trouble::Refused(reply) => write!(f, "the node refused an invalidation: {reply}"),
         }

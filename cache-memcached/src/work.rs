@@ -4,7 +4,6 @@
 //! when a generation was missing and had to be made, the item is read again together with it. Were it not, a token
 //! from before a restart could be handed out with generations from after it, and both would pass as current.
 
-use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
 use cache_core::clock::Tick;
@@ -13,8 +12,8 @@ use cache_core::key::FarKey;
 
 use crate::batch::{Batch, Replied};
 use crate::node::{Node, Nodes};
-use crate::pending::{Due, Replay};
-use crate::proto::{Code, Delete, Key, Mode, Reply, Request, Set};
+use crate::pending::{Replay, push_generation};
+use crate::proto::{Mode, Reply, Request};
 use crate::server::Server;
 #[cfg(feature = "tokio")]
 use crate::sizes::{self, Sizes};
@@ -141,7 +140,7 @@ impl<'a> Work<'a> {
         part.replays = nodes.node(part.node).pending_of(asked.iter().map(|asked| asked.ask.key).chain(scopes.iter()));
         let mut batch = Batch::with_room(asked.len() * 2 + scopes.len());
         for replay in &part.replays {
-            push_replay(&mut batch, replay);
+            replay.push(&mut batch);
         }
         for scope in &part.missing {
             push_generation(&mut batch, &scopes[*scope], Mode::Add);
@@ -202,7 +201,7 @@ impl<'a> Work<'a> {
         let (mut replies, found) = (replied.replies.into_iter(), replied.generations);
         for replay in std::mem::take(&mut part.replays) {
             match replies.next().map(|reply| reply.code) {
-                Some(Code::Done | Code::NotFound) => node.replayed(&replay),
+                Some(code) if Replay::is_done_by(&code) => node.replayed(&replay),
                 other => {
                     part.outcome = Some(Err(Trouble::Refused(format!("{other:?}"))));
                     return;
@@ -272,22 +271,4 @@ fn read_again(last: &mut Reply, again: Reply) {
         last.won = true;
         last.token_out = false;
     }
-}
-
-fn push_replay(batch: &mut Batch<'_>, replay: &Replay) {
-    let delete = Delete::new(Key::checked_before(replay.key.as_str()));
-    match replay.due {
-        Due::Hard => batch.push(&Request::Delete(delete)),
-        // Without T: the item keeps its life, however often it is softened.
-        Due::Soft => batch.push(&Request::Delete(Delete { mark_stale: true, ..delete })),
-        // Without a fence: a delayed one brings another random number, never an old one.
-        Due::Bump => push_generation(batch, &replay.key, Mode::Set),
-    }
-}
-
-/// A new generation. It never expires: a scope whose generation is gone is invalidated by that.
-fn push_generation(batch: &mut Batch<'_>, scope: &FarKey, mode: Mode) {
-    // Keyed by the system's random numbers: no two calls of any process give the same but by chance.
-    let value = RandomState::new().hash_one(()).to_le_bytes();
-    batch.push(&Request::Set(Set { mode, ..Set::new(Key::checked_before(scope.as_str()), &value) }));
 }

@@ -34,11 +34,17 @@ pub trait BytesBackend: Send + Sync + fmt::Debug {
     /// Tells what is current, without the values. A claim that comes along by accident is handed back here.
     fn validate(&self, keys: &[FarKey], scopes: &[FarKey]) -> Vec<Result<Check>>;
 
-    /// Makes the keys' records unreachable, or stale.
-    fn invalidate(&self, keys: &[FarKey], strength: Strength) -> Vec<Invalidated>;
+    /// Makes the keys' records unreachable, or stale. `region` is the scope that all of them belong to: where more
+    /// invalidations wait for a node than it can be owed, another generation of this one takes their place.
+    fn invalidate(&self, keys: &[FarKey], strength: Strength, region: &FarKey) -> Vec<Invalidated>;
 
     /// Changes the generations of these scopes on every node.
     fn bump(&self, scopes: &[FarKey]) -> Vec<Invalidated>;
+
+    /// How many invalidations have not been shown to be done, of all that share the backend's nodes.
+    fn pending(&self) -> usize {
+        0
+    }
 
     /// The largest record that can be stored, in bytes, where that is known.
     fn size_limit(&self) -> Option<usize> {
@@ -73,10 +79,20 @@ pub trait AsyncBytesBackend: Send + Sync + fmt::Debug {
     /// See [`BytesBackend::invalidate`].
     ///
     /// A future dropped before its reply leaves the invalidation pending, never half forgotten.
-    fn invalidate<'a>(&'a self, keys: &'a [FarKey], strength: Strength) -> BoxFuture<'a, Vec<Invalidated>>;
+    fn invalidate<'a>(
+        &'a self,
+        keys: &'a [FarKey],
+        strength: Strength,
+        region: &'a FarKey,
+    ) -> BoxFuture<'a, Vec<Invalidated>>;
 
     /// See [`BytesBackend::bump`].
     fn bump<'a>(&'a self, scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Invalidated>>;
+
+    /// See [`BytesBackend::pending`].
+    fn pending(&self) -> usize {
+        0
+    }
 
     /// See [`BytesBackend::size_limit`].
     fn size_limit(&self) -> Option<usize> {

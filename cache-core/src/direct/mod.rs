@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::error::Result;
 use crate::key::KeyWriter;
 use crate::outcome::{Alone, OkOnly, Returns, Whole};
-use crate::region::{Bound, BoundScope, EntryTerms, Get, Invalidate, Region, Set};
+use crate::region::{Bound, BoundScope, EntryTerms, FlushPending, Get, Invalidate, Region, Set};
 use crate::serve::{self, Served};
 use crate::terms::Terms;
 use crate::wire::Serde;
@@ -48,6 +48,12 @@ impl Region {
     /// Makes every entry of the region unreachable, and empties the near tier.
     pub fn clear(&self) -> Invalidate {
         Invalidate::scope(self.scope(None))
+    }
+
+    /// Waits until the invalidations are done that answered [`Kind::Pending`](crate::error::Kind::Pending), or whose
+    /// caller did not wait for the answer.
+    pub fn flush_pending(&self) -> FlushPending {
+        FlushPending::new(self.configured())
     }
 
     /// The value under `arguments`; what `load` returns if there is none. Only its `Ok` is kept.

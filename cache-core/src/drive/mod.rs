@@ -22,3 +22,8 @@ pub(crate) use exchange::missing_face;
 pub(crate) fn pause(clock: &crate::clock::Clock, pause: std::time::Duration) {
     let _ = wait::pause(clock, pause);
 }
+
+/// Waits in this task. Whether there was a timer to wait with.
+pub(crate) async fn pause_async(clock: &crate::clock::Clock, pause: std::time::Duration) -> bool {
+    wait::pause_async(clock, pause).await.is_ok()
+}

@@ -2,6 +2,7 @@
 
 mod bound;
 mod entry;
+mod flush;
 mod operation;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use crate::state::{Gate, RegionState};
 pub(crate) use bound::{Bound, BoundScope};
 pub(crate) use entry::EntryTerms;
 pub use entry::{Entry, WholeEntry};
+pub use flush::FlushPending;
 pub use operation::{Get, Invalidate, Reached, Set};
 
 pub use crate::drive::{NotStored, SetOutcome};

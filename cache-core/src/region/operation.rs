@@ -80,7 +80,10 @@ impl Invalidate {
         let Some(far) = &target.state().far else { return Ok(Reached::ThisProcess) };
         let Some(backend) = &far.blocking else { return Err(drive::missing_face()) };
         let answers = match &target {
-            Target::Key(bound) => backend.invalidate(bound.far_key()?.as_slice(), strength),
+            Target::Key(bound) => match (bound.far_key()?, bound.namespace.scopes.first()) {
+                (Some(key), Some(region)) => backend.invalidate(&[key], strength, region),
+                _ => Vec::new(),
+            },
             Target::Scope(scope) => backend.bump(scope.far_key().as_slice()),
         };
         target.settled(answers)
@@ -90,7 +93,10 @@ impl Invalidate {
         // Dropped after the answer, or with the future: `md` first, then what is near (R5).
         let _void = Void { target: &target, strength };
         let answers = match &target {
-            Target::Key(bound) => backend.invalidate(bound.far_key()?.as_slice(), strength).await,
+            Target::Key(bound) => match (bound.far_key()?, bound.namespace.scopes.first()) {
+                (Some(key), Some(region)) => backend.invalidate(&[key], strength, region).await,
+                _ => Vec::new(),
+            },
             Target::Scope(scope) => backend.bump(scope.far_key().as_slice()).await,
         };
         target.settled(answers)

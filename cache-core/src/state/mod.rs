@@ -85,6 +85,12 @@ impl Far {
         blocking.or_else(|| self.tasks.as_ref().and_then(|backend| backend.size_limit()))
     }
 
+    /// How many invalidations its nodes have not carried out.
+    pub(crate) fn pending(&self) -> usize {
+        let blocking = self.blocking.as_ref().map(|backend| backend.pending());
+        blocking.or_else(|| self.tasks.as_ref().map(|backend| backend.pending())).unwrap_or(0)
+    }
+
     fn place<'a>(&'a self, region: &'a str) -> KeyPlace<'a> {
         KeyPlace { prefix: &self.prefix, region }
     }

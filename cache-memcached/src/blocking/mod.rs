@@ -12,6 +12,7 @@ use cache_core::backend::{
 use cache_core::error::Result;
 use cache_core::key::FarKey;
 
+pub(crate) use connection::Connection;
 pub(crate) use pool::{Pool, PoolSettings};
 
 use crate::backend::Memcached;
@@ -46,16 +47,22 @@ impl BytesBackend for Memcached {
         keys.iter().zip(answers).map(|(key, answer)| self.checked(key, answer)).collect()
     }
 
-    fn invalidate(&self, keys: &[FarKey], strength: Strength) -> Vec<Invalidated> {
-        let asks = self.invalidate_asks(keys, strength);
+    fn invalidate(&self, keys: &[FarKey], strength: Strength, region: &FarKey) -> Vec<Invalidated> {
+        let asks = self.invalidate_asks(keys, strength, region);
+        let _settled = self.unless_settled(keys, Some(region));
         let answers = self.run_now(asks, &[]);
-        keys.iter().zip(answers).map(|(key, answer)| self.invalidated(key, answer)).collect()
+        keys.iter().zip(answers).map(|(key, answer)| self.invalidated(key, region, answer)).collect()
     }
 
     fn bump(&self, scopes: &[FarKey]) -> Vec<Invalidated> {
         let asks = self.bump_asks(scopes);
+        let _settled = self.unless_settled(scopes, None);
         let answers = self.run_now(asks, &[]);
         self.bumped(scopes, answers)
+    }
+
+    fn pending(&self) -> usize {
+        self.owed()
     }
 
     fn size_limit(&self) -> Option<usize> {

@@ -188,6 +188,7 @@ mod tests {
     use memcached_server::Server;
 
     use super::*;
+    use crate::node::NodeSettings;
     use crate::proto::Request;
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -202,7 +203,8 @@ mod tests {
             max_lifetime: Some(60 * MINUTE),
             connect_timeout: MINUTE,
         };
-        Pool::new(Arc::new(Node::new("node")), address, settings)
+        let node_settings = NodeSettings { connect_timeout: MINUTE, io_timeout: MINUTE, blacklist: MINUTE };
+        Pool::new(Arc::new(Node::new(address.clone(), node_settings)), address, settings)
     }
 
     fn exchange(pool: &Pool) {

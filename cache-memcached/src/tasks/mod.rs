@@ -61,21 +61,34 @@ impl AsyncBytesBackend for Memcached {
         })
     }
 
-    fn invalidate<'a>(&'a self, keys: &'a [FarKey], strength: Strength) -> BoxFuture<'a, Vec<Invalidated>> {
+    fn invalidate<'a>(
+        &'a self,
+        keys: &'a [FarKey],
+        strength: Strength,
+        region: &'a FarKey,
+    ) -> BoxFuture<'a, Vec<Invalidated>> {
         // Owed before the future is first polled: dropping it at any time leaves the invalidation pending.
-        let asks = self.invalidate_asks(keys, strength);
+        let asks = self.invalidate_asks(keys, strength, region);
+        let settled = self.unless_settled(keys, Some(region));
         Box::pin(async move {
+            let _settled = settled;
             let answers = self.run(asks, &[]).await;
-            keys.iter().zip(answers).map(|(key, answer)| self.invalidated(key, answer)).collect()
+            keys.iter().zip(answers).map(|(key, answer)| self.invalidated(key, region, answer)).collect()
         })
     }
 
     fn bump<'a>(&'a self, scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Invalidated>> {
         let asks = self.bump_asks(scopes);
+        let settled = self.unless_settled(scopes, None);
         Box::pin(async move {
+            let _settled = settled;
             let answers = self.run(asks, &[]).await;
             self.bumped(scopes, answers)
         })
+    }
+
+    fn pending(&self) -> usize {
+        self.owed()
     }
 
     fn size_limit(&self) -> Option<usize> {

@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 use memcached_server::Server;
 
 use super::troubles::{introduced, served};
-use super::{BESIDE, IO_TIMEOUT, client, config};
+use super::{BESIDE, IO_TIMEOUT, client, config, region};
 use crate::{Config, Memcached};
 
 fn one_thread() -> Runtime {
@@ -155,7 +155,7 @@ fn a_server_that_stood_still_or_ended_is_found_again() {
         store(&client, &key(0), b"value").await;
         server.pause();
         assert!(read(&client, &key(0)).await.is_err());
-        let pending = AsyncBytesBackend::invalidate(&client, &[key(0)], Strength::Hard).await.remove(0);
+        let pending = AsyncBytesBackend::invalidate(&client, &[key(0)], Strength::Hard, &region()).await.remove(0);
         assert!(matches!(pending, Invalidated::Pending(_)), "{pending:?}");
         server.resume();
         let seen = read(&client, &key(0)).await.unwrap();
@@ -171,8 +171,14 @@ fn a_dropped_invalidation_stays_owed() {
     let client = client(server.port());
     one_thread().block_on(async {
         store(&client, &key(0), b"value").await;
-        drop(AsyncBytesBackend::invalidate(&client, &[key(0)], Strength::Hard));
+        drop(AsyncBytesBackend::invalidate(&client, &[key(0)], Strength::Hard, &region()));
         assert_eq!(read(&client, &key(0)).await.unwrap().record, None);
+        drop(AsyncBytesBackend::invalidate(&client, &[key(1)], Strength::Hard, &region()));
+        let began = Instant::now();
+        while AsyncBytesBackend::pending(&client) > 0 {
+            assert!(began.elapsed() < Duration::from_secs(5), "it goes out by itself");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     });
 }
 
@@ -225,7 +231,7 @@ fn large_values_travel_beside_small_ones() {
         store(&client, &small, &[1; 100]).await;
         assert_eq!(read(&client, &large).await.unwrap().claim, Claim::Won, "nobody knows yet that it is large");
         let open = stat(&server, "curr_connections");
-        drop(AsyncBytesBackend::invalidate(&client, std::slice::from_ref(&large), Strength::Hard).await);
+        drop(AsyncBytesBackend::invalidate(&client, std::slice::from_ref(&large), Strength::Hard, &region()).await);
         store(&client, &large, &vec![2; 200_000]).await;
         for _ in 0..10 {
             assert_eq!(read(&client, &large).await.unwrap().record.unwrap(), [2; 200_000]);

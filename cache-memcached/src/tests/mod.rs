@@ -11,6 +11,7 @@ mod troubles;
 use std::time::Duration;
 
 use cache_core::clock::Clock;
+use cache_core::key::FarKey;
 
 use crate::{Address, Config, Memcached};
 
@@ -25,6 +26,11 @@ const BLACKLIST: Duration = Duration::from_millis(20);
 fn config(ports: &[u16]) -> Config {
     let address = |port: &u16| Address::Tcp { host: "127.0.0.1".to_owned(), port: *port };
     Config::new(ports.iter().map(|port| address(port).into()))
+}
+
+/// The scope of every key of these tests.
+fn region() -> FarKey {
+    FarKey::new("tests:@region").unwrap()
 }
 
 /// The same with short timeouts.

@@ -16,7 +16,7 @@ use cache_core::key::FarKey;
 
 use memcached_server::Server;
 
-use super::{BESIDE, BLACKLIST, IO_TIMEOUT, brisk, client, config};
+use super::{BESIDE, BLACKLIST, IO_TIMEOUT, brisk, client, config, region};
 use crate::{Config, Memcached};
 
 fn key() -> FarKey {
@@ -164,9 +164,13 @@ fn a_pooled_connection_that_died_is_replaced_and_the_request_repeated_once() {
 
 /// The first answer after a time of errors.
 fn once_back(client: &Memcached) -> Seen {
+    once_answered(|| read(client))
+}
+
+fn once_answered(ask: impl Fn() -> Result<Seen>) -> Seen {
     let began = Instant::now();
     loop {
-        match read(client) {
+        match ask() {
             Ok(seen) => return seen,
             Err(error) => assert!(began.elapsed() < Duration::from_secs(2), "it is back, and not found: {error}"),
         }
@@ -240,11 +244,61 @@ fn a_server_that_stands_still_costs_one_timeout_and_owes_what_was_invalidated() 
     ));
     server.pause();
     refusal(read(&client), &["did not answer within"]);
-    let pending = BytesBackend::invalidate(&client, &[key], Strength::Hard).remove(0);
+    let pending = BytesBackend::invalidate(&client, &[key], Strength::Hard, &region()).remove(0);
     assert!(matches!(pending, Invalidated::Pending(_)), "{pending:?}");
     server.resume();
     let seen = read(&client).unwrap();
     assert_eq!((seen.record, seen.claim), (None, Claim::Won), "the invalidation went before the read");
+}
+
+/// Whether the server has an item under the key, seen without any client.
+fn has(server: &Server, key: &FarKey) -> bool {
+    server.say(&format!("mg {}\r\n", key.as_str())) != "EN\r\n"
+}
+
+#[test]
+fn what_is_owed_goes_out_by_itself() {
+    let server = Server::start(&[]);
+    let client = client(server.port());
+    let keys: Vec<FarKey> = (0..3000).map(|n| FarKey::new(format!("troubles:{n}")).unwrap()).collect();
+    for key in &keys {
+        assert_eq!(server.say(&format!("set {} 0 0 1\r\nx\r\n", key.as_str())), "STORED\r\n");
+    }
+    server.pause();
+    let answers = BytesBackend::invalidate(&client, &keys, Strength::Hard, &region());
+    assert!(answers.iter().all(|answer| matches!(answer, Invalidated::Pending(_))));
+    assert_eq!(BytesBackend::pending(&client), keys.len());
+    server.resume();
+    let began = Instant::now();
+    while BytesBackend::pending(&client) > 0 {
+        assert!(began.elapsed() < Duration::from_secs(5), "{} are pending", BytesBackend::pending(&client));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(keys.iter().all(|key| !has(&server, key)));
+}
+
+#[test]
+fn more_than_can_be_remembered_is_owed_as_another_generation() {
+    let server = Server::start(&[]);
+    let client = client(server.port());
+    let keys: Vec<FarKey> = (0..10_001).map(|n| FarKey::new(format!("troubles:{n}")).unwrap()).collect();
+    let generation = || {
+        let read = Read {
+            keys: &keys[..1],
+            scopes: &[region()],
+            lease: Lease::None,
+            grace: Duration::ZERO,
+            recall: Recall::Never,
+        };
+        once_answered(|| BytesBackend::read(&client, &read).remove(0)).generations
+    };
+    let before = generation();
+    server.pause();
+    let answers = BytesBackend::invalidate(&client, &keys, Strength::Hard, &region());
+    assert!(answers.iter().all(|answer| matches!(answer, Invalidated::Pending(_))));
+    assert_eq!(BytesBackend::pending(&client), 1);
+    server.resume();
+    assert_ne!(generation(), before, "it goes before whatever is asked");
 }
 
 #[test]

@@ -123,6 +123,11 @@ impl Server {
     /// Has it stand still: connections stay, nothing is answered.
     pub fn pause(&self) {
         self.signal("-STOP");
+        // The signal is sent when `kill` returns; each thread stops a little later.
+        let until = Instant::now() + PATIENCE;
+        while !stands_still(self.child().id()) && Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets it go on.
@@ -204,6 +209,16 @@ impl Place {
             Place::Socket(path) => Box::new(UnixStream::connect(path)?),
         })
     }
+}
+
+/// Whether every thread of a process is stopped, as far as this system tells by files.
+fn stands_still(pid: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The state stands behind the name, which is in parentheses.
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+    })
 }
 
 /// The server, once it gives the sign; `None` if it ends first, as it does when the port is taken.

@@ -36,7 +36,7 @@ impl BytesBackend for SimFar {
         keys.iter().zip(answers).map(|(key, answer)| self.checked(key, answer)).collect()
     }
 
-    fn invalidate(&self, keys: &[FarKey], strength: Strength) -> Vec<Invalidated> {
+    fn invalidate(&self, keys: &[FarKey], strength: Strength, _region: &FarKey) -> Vec<Invalidated> {
         let asks = self.invalidate_asks(keys, strength);
         let answers = self.run_now(Pipeline::new(self, asks, &[], Memory::Pass));
         keys.iter().zip(answers).map(|(key, answer)| self.invalidated(self.nodes().owner(key), key, answer)).collect()

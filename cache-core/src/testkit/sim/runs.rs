@@ -102,7 +102,8 @@ impl Process {
     async fn invalidate(&self, name: &str) {
         let key = FarKey::new(name).unwrap();
         let noted = self.history.invalidate_called(self.number, [name]);
-        let answer = AsyncBytesBackend::invalidate(&self.far, &[key], Strength::Hard).await.remove(0);
+        let answer =
+            AsyncBytesBackend::invalidate(&self.far, &[key], Strength::Hard, &Self::scopes()[0]).await.remove(0);
         self.history.invalidate_returned(noted, self.returned(&answer));
     }
 

@@ -51,7 +51,12 @@ impl AsyncBytesBackend for SimFar {
         })
     }
 
-    fn invalidate<'a>(&'a self, keys: &'a [FarKey], strength: Strength) -> BoxFuture<'a, Vec<Invalidated>> {
+    fn invalidate<'a>(
+        &'a self,
+        keys: &'a [FarKey],
+        strength: Strength,
+        _region: &'a FarKey,
+    ) -> BoxFuture<'a, Vec<Invalidated>> {
         // Owed before the future is first polled: dropping it at any time leaves the invalidation pending.
         let asks = self.invalidate_asks(keys, strength);
         Box::pin(async move {

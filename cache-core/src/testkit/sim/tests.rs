@@ -53,7 +53,7 @@ fn fill(far: &SimFar, key: &FarKey, record: &[u8], token: Token) -> Result<FillO
 }
 
 fn invalidate(far: &SimFar, key: &FarKey) -> Invalidated {
-    BytesBackend::invalidate(far, std::slice::from_ref(key), Strength::Hard).remove(0)
+    BytesBackend::invalidate(far, std::slice::from_ref(key), Strength::Hard, &key_scope()).remove(0)
 }
 
 /// The commands since the trace began, as they would stand on the wire.
@@ -105,9 +105,9 @@ fn each_operation_sends_the_commands_that_its_rule_names() {
     assert_eq!(wire(&nodes), ["md k C1", "md k C1 I", "md k C1"]);
 
     nodes.trace();
-    drop(BytesBackend::invalidate(&far, std::slice::from_ref(&k), Strength::Soft));
+    drop(BytesBackend::invalidate(&far, std::slice::from_ref(&k), Strength::Soft, &key_scope()));
     drop(BytesBackend::validate(&far, std::slice::from_ref(&k), &[]));
-    drop(BytesBackend::invalidate(&far, std::slice::from_ref(&k), Strength::Hard));
+    drop(BytesBackend::invalidate(&far, std::slice::from_ref(&k), Strength::Hard, &key_scope()));
     // The validation won the stale item's token by accident, and hands it back.
     assert_eq!(wire(&nodes), ["md k I", "mg k cts", "md k C5 I", "md k"]);
 
@@ -206,7 +206,8 @@ fn a_dropped_invalidation_is_pending_at_whatever_point_it_is_dropped() {
         far.set_faults(Faults { request_delay: seconds(0)..=Duration::from_millis(9), ..Faults::none() });
         let k = key("k");
         let keys = [k.clone()];
-        let mut future = AsyncBytesBackend::invalidate(&far, &keys, Strength::Hard);
+        let region = key_scope();
+        let mut future = AsyncBytesBackend::invalidate(&far, &keys, Strength::Hard, &region);
         for _ in 0..polls {
             assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         }

@@ -64,7 +64,7 @@ fn dropped_invalidation(subject: &AsyncSuiteFar, bench: &Bench, polls: usize) ->
     bench.store(&key, b"old")?;
     // Within the runtime, as a caller that hangs up would be.
     (subject.block_on)(Box::pin(async {
-        let mut invalidation = subject.far.invalidate(std::slice::from_ref(&key), Strength::Hard);
+        let mut invalidation = subject.far.invalidate(std::slice::from_ref(&key), Strength::Hard, bench.region());
         let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..polls {
             if invalidation.as_mut().poll(&mut cx).is_ready() {
@@ -126,12 +126,16 @@ impl BytesBackend for Awaited {
         self.wait(self.far.validate(keys, scopes), keys.len(), Err)
     }
 
-    fn invalidate(&self, keys: &[FarKey], strength: Strength) -> Vec<Invalidated> {
-        self.wait(self.far.invalidate(keys, strength), keys.len(), Invalidated::Pending)
+    fn invalidate(&self, keys: &[FarKey], strength: Strength, region: &FarKey) -> Vec<Invalidated> {
+        self.wait(self.far.invalidate(keys, strength, region), keys.len(), Invalidated::Pending)
     }
 
     fn bump(&self, scopes: &[FarKey]) -> Vec<Invalidated> {
         self.wait(self.far.bump(scopes), scopes.len(), Invalidated::Pending)
+    }
+
+    fn pending(&self) -> usize {
+        self.far.pending()
     }
 
     fn size_limit(&self) -> Option<usize> {

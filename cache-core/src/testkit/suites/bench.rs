@@ -218,8 +218,13 @@ impl Bench {
         one("take", far.take(&[Take { key, token, kept, lease: LEASE }], &self.scopes))
     }
 
+    /// The scope that every key belongs to.
+    pub(super) fn region(&self) -> &FarKey {
+        &self.scopes[0]
+    }
+
     pub(super) fn invalidate(&self, far: &dyn BytesBackend, key: &FarKey, strength: Strength) -> Verdict {
-        done("an invalidation", far.invalidate(std::slice::from_ref(key), strength))
+        done("an invalidation", far.invalidate(std::slice::from_ref(key), strength, self.region()))
     }
 
     /// The generations that a look at `key` brings.

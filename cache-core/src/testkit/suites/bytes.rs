@@ -171,7 +171,7 @@ mod tests {
             }
             BytesBackend::validate(&self.0, keys, scopes)
         }
-        fn invalidate(&self, keys: &[FarKey], strength: Strength) -> Vec<Invalidated> {
+        fn invalidate(&self, keys: &[FarKey], strength: Strength, region: &FarKey) -> Vec<Invalidated> {
             let strength = match self.1 {
                 Flaw::SoftIsHard => Strength::Hard,
                 Flaw::HardIsSoft => Strength::Soft,
@@ -180,7 +180,7 @@ mod tests {
                 }
                 _ => strength,
             };
-            let all = BytesBackend::invalidate(&self.0, keys, strength);
+            let all = BytesBackend::invalidate(&self.0, keys, strength, region);
             match self.1 {
                 Flaw::PendingIsDone => all.into_iter().map(|_| Invalidated::Done).collect(),
                 _ => all,

@@ -111,7 +111,7 @@ fn order(bench: &Bench) -> Verdict {
         }
     }
     let some: Vec<FarKey> = reversed[..20].to_vec();
-    done("an invalidation of many keys", bench.far().invalidate(&some, Strength::Hard))?;
+    done("an invalidation of many keys", bench.far().invalidate(&some, Strength::Hard, bench.region()))?;
     for key in &keys {
         let expected = expected(key).filter(|_| !some.contains(key));
         holds("a look after half was invalidated", &bench.look(bench.far(), key)?, expected.as_deref())?;
@@ -139,7 +139,7 @@ fn empty_batches(bench: &Bench) -> Verdict {
         far.hand_back(&[], &bench.scopes).len(),
         far.take(&[], &bench.scopes).len(),
         far.validate(&[], &bench.scopes).len(),
-        far.invalidate(&[], Strength::Hard).len(),
+        far.invalidate(&[], Strength::Hard, bench.region()).len(),
         far.bump(&[]).len(),
     ];
     expect_eq("the answers to empty batches", counts, [0; 7])

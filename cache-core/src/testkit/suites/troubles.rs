@@ -92,7 +92,7 @@ fn down_everywhere(bench: &Bench) -> Verdict {
         far.hand_back(&[HandBack { key, token, kept }], scopes)[0].is_err(),
         far.take(&[Take { key, token, kept, lease }], scopes)[0].is_err(),
         far.validate(keys, scopes)[0].is_err(),
-        matches!(far.invalidate(keys, Strength::Hard)[0], Invalidated::Pending(_)),
+        matches!(far.invalidate(keys, Strength::Hard, bench.region())[0], Invalidated::Pending(_)),
     ];
     bench.trouble(Trouble::Up(key.clone()))?;
     expect_eq("which of read, fill, hand_back, take, validate and invalidate failed", failed, [true; 6])
@@ -104,7 +104,7 @@ fn pending(bench: &Bench) -> Verdict {
         let keys: &[FarKey] = std::slice::from_ref(&key);
         bench.store(&key, b"old")?;
         bench.trouble(Trouble::Down(key.clone()))?;
-        let answers = bench.far().invalidate(keys, strength);
+        let answers = bench.far().invalidate(keys, strength, bench.region());
         bench.trouble(Trouble::Up(key.clone()))?;
         expect(matches!(answers[..], [Invalidated::Pending(_)]), || {
             format!("an invalidation that no node answered should be pending: {answers:?}")

@@ -1,0 +1,98 @@
+//! The one thread of this process that repeats what its nodes are owed, until they have answered.
+//!
+//! It lives only while something is owed that its own request did not settle. It asks a node at most as often as a
+//! node that is set aside may be asked, on a connection of its own each time.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::blocking::Connection;
+use crate::budget::Budget;
+use crate::node::Node;
+use crate::pending::Replay;
+use crate::trouble::Trouble;
+
+/// How many invalidations travel together.
+const TOGETHER: usize = 1000;
+/// How long it waits between two rounds, at first and in the end.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LAST_PAUSE: Duration = Duration::from_secs(4);
+
+static DRAIN: Mutex<Drain> = Mutex::new(Drain { nodes: Vec::new(), is_running: false });
+
+struct Drain {
+    /// They are held until they are owed nothing: what a region owed when it ended is still true.
+    nodes: Vec<Arc<Node>>,
+    is_running: bool,
+}
+
+/// This node is owed something that nobody's request is about to settle.
+pub(crate) fn stir(node: &Arc<Node>) {
+    let mut drain = drain();
+    if drain.nodes.iter().all(|known| !Arc::ptr_eq(known, node)) {
+        drain.nodes.push(node.clone());
+    }
+    if drain.is_running {
+        return;
+    }
+    drain.is_running = true;
+    drop(drain);
+    let spawned = thread::Builder::new().name("cache-drain".to_owned()).spawn(run);
+    if let Err(error) = spawned {
+        self::drain().is_running = false;
+        tracing::warn!(%error, "no thread repeats pending invalidations: they go out with the next request for their keys");
+    }
+}
+
+fn run() {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let nodes = drain().nodes.clone();
+        let mut any_answered = false;
+        for node in nodes {
+            while node.owes_any() && settle_some(&node).is_ok() {
+                any_answered = true;
+            }
+        }
+        {
+            let mut drain = drain();
+            drain.nodes.retain(|node| node.owes_any());
+            if drain.nodes.is_empty() {
+                drain.is_running = false;
+                return;
+            }
+        }
+        pause = if any_answered { FIRST_PAUSE } else { LAST_PAUSE.min(pause * 2) };
+        thread::sleep(pause);
+    }
+}
+
+/// Sends the node some of what it is owed.
+fn settle_some(node: &Node) -> Result<(), Trouble> {
+    let settings = node.settings();
+    node.admit(Instant::now(), settings.blacklist)?;
+    let outcome = exchange(node, Budget::of(settings.io_timeout), settings.connect_timeout);
+    node.report(&outcome, settings.blacklist);
+    outcome
+}
+
+fn exchange(node: &Node, budget: Budget, connect_timeout: Duration) -> Result<(), Trouble> {
+    let mut connection = Connection::open(node.address(), budget.at_most(connect_timeout))?;
+    node.met(*connection.server());
+    let replays = node.pending(TOGETHER);
+    let mut batch = crate::batch::Batch::with_room(replays.len());
+    replays.iter().for_each(|replay| replay.push(&mut batch));
+    let replied = connection.exchange(batch, budget, Instant::now())?;
+    for (replay, reply) in replays.iter().zip(&replied.replies) {
+        if !Replay::is_done_by(&reply.code) {
+            return Err(Trouble::Refused(format!("{:?}", reply.code)));
+        }
+        node.replayed(replay);
+    }
+    Ok(())
+}
+
+fn drain() -> MutexGuard<'static, Drain> {
+    DRAIN.lock().unwrap_or_else(PoisonError::into_inner)
+}
