@@ -72,8 +72,7 @@ impl Memcached {
             max_lifetime: config.max_lifetime,
             connect_timeout: config.connect_timeout,
         };
-        let addressed = || nodes.iter().cloned().zip(config.nodes.iter().map(|node| node.address.clone()));
-        let pools = addressed().map(|(node, address)| Pool::new(node, address, settings.clone())).collect();
+        let pools = nodes.iter().map(|node| Pool::new(node.clone(), settings.clone())).collect();
         #[cfg(feature = "tokio")]
         let link_settings = LinkSettings {
             connect_timeout: config.connect_timeout,
@@ -81,7 +80,7 @@ impl Memcached {
             bounds: Bounds { requests: config.max_in_flight, bytes: config.max_bytes_in_flight },
         };
         #[cfg(feature = "tokio")]
-        let links = addressed().map(|(node, address)| Links::new(node, address, link_settings)).collect();
+        let links = nodes.iter().map(|node| Links::new(node.clone(), link_settings)).collect();
         let shared = Shared {
             #[cfg(feature = "tokio")]
             links,

@@ -69,7 +69,7 @@ fn run() {
 }
 
 /// Sends the node some of what it is owed.
-fn settle_some(node: &Node) -> Result<(), Trouble> {
+fn settle_some(node: &Arc<Node>) -> Result<(), Trouble> {
     let settings = node.settings();
     node.admit(Instant::now(), settings.blacklist)?;
     let outcome = exchange(node, Budget::of(settings.io_timeout), settings.connect_timeout);
@@ -77,9 +77,8 @@ fn settle_some(node: &Node) -> Result<(), Trouble> {
     outcome
 }
 
-fn exchange(node: &Node, budget: Budget, connect_timeout: Duration) -> Result<(), Trouble> {
-    let mut connection = Connection::open(node.address(), budget.at_most(connect_timeout))?;
-    node.met(*connection.server());
+fn exchange(node: &Arc<Node>, budget: Budget, connect_timeout: Duration) -> Result<(), Trouble> {
+    let mut connection = Connection::open(node, budget.at_most(connect_timeout))?;
     let replays = node.pending(TOGETHER);
     let mut batch = crate::batch::Batch::with_room(replays.len());
     replays.iter().for_each(|replay| replay.push(&mut batch));

@@ -11,6 +11,7 @@ mod batch;
 mod blocking;
 mod budget;
 mod config;
+mod counters;
 mod drain;
 mod health;
 mod identity;

@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use cache_core::backend::NodeStats;
 use cache_core::key::FarKey;
 
 use crate::address::Address;
 use crate::config::Config;
+use crate::counters::Counters;
 use crate::health::{Change, Health};
 use crate::identity::Identity;
 
@@ -37,6 +39,7 @@ pub(crate) struct Node {
     address: Address,
     settings: NodeSettings,
     health: Health,
+    pub(crate) counters: Counters,
     pub(crate) identity: Identity,
     state: Mutex<State>,
     /// How many invalidations are pending: read before the lock is taken, which is hardly ever necessary.
@@ -56,6 +59,7 @@ impl Node {
             address,
             settings,
             health: Health::default(),
+            counters: Counters::default(),
             identity: Identity::default(),
             state: Mutex::default(),
             owed: AtomicUsize::new(0),
@@ -75,8 +79,19 @@ impl Node {
         self.health.admit(now, blacklist)
     }
 
+    /// Counts an operation for as long as this is held.
+    pub(crate) fn under_way(&self) -> UnderWay<'_> {
+        self.counters.in_flight.add(1);
+        UnderWay(&self.counters)
+    }
+
     /// What came of asking it.
     pub(crate) fn report(&self, outcome: &Result<(), Trouble>, blacklist: Duration) {
+        match outcome {
+            Ok(()) => {}
+            Err(Trouble::TimedOut(_)) => self.counters.timeouts.add(1),
+            Err(_) => self.counters.failures.add(1),
+        }
         let change = match outcome {
             Ok(()) => self.health.answered(Instant::now),
             Err(trouble) => self.health.failed(trouble, Instant::now(), blacklist),
@@ -91,9 +106,12 @@ impl Node {
         }
     }
 
-    /// For how long it has been set aside.
-    pub(crate) fn aside_for(&self) -> Option<Duration> {
-        self.health.aside_for(Instant::now())
+    /// What this process knows of it.
+    pub(crate) fn stats(&self) -> NodeStats {
+        let mut stats = NodeStats::new(&*self.name);
+        stats.set_aside_for = self.health.aside_for(Instant::now());
+        stats.counts = self.counters.told().chain([("pending", self.owed() as u64)]).collect();
+        stats
     }
 
     /// The server that answered last under this name.
@@ -175,6 +193,15 @@ impl Node {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See [`Node::under_way`].
+pub(crate) struct UnderWay<'a>(&'a Counters);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.take(1);
     }
 }
 

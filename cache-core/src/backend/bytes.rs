@@ -46,9 +46,38 @@ pub trait BytesBackend: Send + Sync + fmt::Debug {
         0
     }
 
+    /// What this process knows of each of its nodes.
+    fn nodes(&self) -> Vec<NodeStats> {
+        Vec::new()
+    }
+
     /// The largest record that can be stored, in bytes, where that is known.
     fn size_limit(&self) -> Option<usize> {
         None
+    }
+}
+
+/// What this process knows of one node, whichever region asked it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeStats {
+    /// The node, as errors name it.
+    pub name: String,
+    /// For how long it has been left alone because it did not answer; `None` while it is asked.
+    pub set_aside_for: Option<Duration>,
+    /// What the backend counts, each with its name, in an order of its own.
+    pub counts: Vec<(&'static str, u64)>,
+}
+
+impl NodeStats {
+    /// A node that is asked, and of which nothing was counted.
+    pub fn new(name: impl Into<String>) -> Self {
+        NodeStats { name: name.into(), set_aside_for: None, counts: Vec::new() }
+    }
+
+    /// The count of this name.
+    pub fn count(&self, name: &str) -> Option<u64> {
+        self.counts.iter().find(|(known, _)| *known == name).map(|(_, count)| *count)
     }
 }
 
@@ -92,6 +121,11 @@ pub trait AsyncBytesBackend: Send + Sync + fmt::Debug {
     /// See [`BytesBackend::pending`].
     fn pending(&self) -> usize {
         0
+    }
+
+    /// See [`BytesBackend::nodes`].
+    fn nodes(&self) -> Vec<NodeStats> {
+        Vec::new()
     }
 
     /// See [`BytesBackend::size_limit`].

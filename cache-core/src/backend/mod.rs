@@ -8,6 +8,6 @@ mod object;
 
 pub use bytes::{
     AsyncBytesBackend, BoxFuture, BytesBackend, Check, Claim, Fill, FillOutcome, Filled, HandBack, Invalidated, Kept,
-    Lease, Read, Recall, Returned, Seen, Strength, Take, Token,
+    Lease, NodeStats, Read, Recall, Returned, Seen, Strength, Take, Token,
 };
 pub use object::{Object, ObjectBackend, ObjectStats, Put, Stamp};

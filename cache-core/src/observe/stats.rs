@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{Count, Counts};
-use crate::backend::ObjectStats;
+use crate::backend::{NodeStats, ObjectStats};
 
 /// What a region holds and did, since it was configured.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +18,8 @@ pub struct Stats {
     pub namespaces: BTreeMap<String, Counts>,
     /// What the near tier holds, where there is one.
     pub near: Option<ObjectStats>,
+    /// What this process knows of each node of the far tier; other regions may use them too.
+    pub nodes: Vec<NodeStats>,
 }
 
 impl fmt::Display for Stats {
@@ -67,6 +69,16 @@ impl fmt::Display for Stats {
             write!(f, "\nnear: {entries} entries, weight {weight} of {capacity}; ")?;
             write!(f, "{evicted} evicted, {expired} expired, {too_large} too large")?;
         }
+        for node in &self.nodes {
+            write!(f, "\nnode {}:", node.name)?;
+            for (name, count) in node.counts.iter().filter(|(_, count)| *count > 0) {
+                write!(f, " {} {count},", name.replace('_', " "))?;
+            }
+            match node.set_aside_for {
+                Some(time) => write!(f, " set aside for {:.1} s", time.as_secs_f64())?,
+                None => f.write_str(" in use")?,
+            }
+        }
         Ok(())
     }
 }
@@ -85,6 +97,8 @@ impl Stats {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -95,7 +109,9 @@ mod tests {
         let total =
             Counts { near_hits: 3, misses: 1001, loads: 1001, misses_by_reason: reasons(998, 3), ..Counts::default() };
         let namespaces = [("images".to_owned(), images), ("prices".to_owned(), prices)].into();
-        let stats = Stats { region: "long_term".to_owned(), total, namespaces, near: None };
+        let one = NodeStats { counts: vec![("in_flight", 0), ("sent_bytes", 12)], ..NodeStats::new("10.0.0.1:11211") };
+        let other = NodeStats { set_aside_for: Some(Duration::from_millis(1250)), ..NodeStats::new("b") };
+        let stats = Stats { region: "long_term".to_owned(), total, namespaces, near: None, nodes: vec![one, other] };
         let expected = "\
 long_term  images  prices    all
 hit ratio  75.0 %   0.0 %  0.3 %
@@ -103,7 +119,9 @@ near hits       3       0      3
 misses          1    1000   1001
   absent        0     998    998
   expired       1       2      3
-loads           1    1000   1001";
+loads           1    1000   1001
+node 10.0.0.1:11211: sent bytes 12, in use
+node b: set aside for 1.2 s";
         assert_eq!(stats.to_string(), expected);
     }
 }

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::backend::{AsyncBytesBackend, BytesBackend, Object, ObjectBackend, Put};
+use crate::backend::{AsyncBytesBackend, BytesBackend, NodeStats, Object, ObjectBackend, Put};
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::error::{Error, Kind};
@@ -89,6 +89,11 @@ impl Far {
     pub(crate) fn pending(&self) -> usize {
         let blocking = self.blocking.as_ref().map(|backend| backend.pending());
         blocking.or_else(|| self.tasks.as_ref().map(|backend| backend.pending())).unwrap_or(0)
+    }
+
+    fn nodes(&self) -> Vec<NodeStats> {
+        let blocking = self.blocking.as_ref().map(|backend| backend.nodes());
+        blocking.or_else(|| self.tasks.as_ref().map(|backend| backend.nodes())).unwrap_or_default()
     }
 
     fn place<'a>(&'a self, region: &'a str) -> KeyPlace<'a> {
@@ -269,6 +274,7 @@ impl RegionState {
             namespace.counters.add_to(stats.namespaces.entry(namespace.name().to_owned()).or_default());
         }
         stats.near = self.near.as_ref().map(|near| near.stats());
+        stats.nodes = self.far.as_ref().map_or_else(Vec::new, Far::nodes);
         stats
     }
 

@@ -6,6 +6,7 @@ use std::io::{self, IoSliceMut, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[cfg(unix)]
@@ -14,7 +15,9 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::address::Address;
 use crate::batch::{Batch, Replied, generation};
 use crate::budget::Budget;
+use crate::counters::Counters;
 use crate::inbox::Inbox;
+use crate::node::Node;
 use crate::proto::Features;
 use crate::replies::{Absorbed, Replies};
 use crate::server::{ANY, Server};
@@ -32,22 +35,27 @@ pub(crate) struct Connection {
     timeout: Duration,
     pub(crate) made: Instant,
     pub(crate) used: Instant,
+    node: Arc<Node>,
 }
 
 impl Connection {
-    /// Connects within `connect_timeout`, and asks the server what it is.
-    pub(crate) fn open(address: &Address, budget: Budget) -> Result<Self, Trouble> {
+    /// Connects within `budget`, asks the server what it is, and tells the node.
+    pub(crate) fn open(node: &Arc<Node>, budget: Budget) -> Result<Self, Trouble> {
         let made = budget.started;
-        let stream = Stream::connect(address, budget)?;
+        let stream = Stream::connect(node.address(), budget)?;
         let mut inbox = Inbox::new();
-        let mut talk = Talk { stream: &stream, inbox: &mut inbox, timeout: Duration::ZERO, budget };
+        let counters = &node.counters;
+        let mut talk = Talk { stream: &stream, inbox: &mut inbox, counters, timeout: Duration::ZERO, budget };
         let replied = talk.exchange(Server::question(), ANY, Instant::now()).map_err(|trouble| match trouble {
             Trouble::Dead(why) | Trouble::Torn(why) => Trouble::Connect(why),
             other => other,
         })?;
         let timeout = talk.timeout;
         let server = Server::introduce(&replied.replies)?;
-        Ok(Connection { stream, inbox, server, timeout, made, used: made })
+        node.met(server);
+        counters.connected.add(1);
+        counters.connections.add(1);
+        Ok(Connection { stream, inbox, server, timeout, made, used: made, node: node.clone() })
     }
 
     pub(crate) fn server(&self) -> &Server {
@@ -56,8 +64,8 @@ impl Connection {
 
     /// Sends the batch at `now`, and reads its replies.
     pub(crate) fn exchange(&mut self, batch: Batch<'_>, budget: Budget, now: Instant) -> Result<Replied, Trouble> {
-        let Connection { stream, inbox, server, timeout, .. } = self;
-        let mut talk = Talk { stream, inbox, timeout: *timeout, budget };
+        let Connection { stream, inbox, server, timeout, node, .. } = self;
+        let mut talk = Talk { stream, inbox, counters: &node.counters, timeout: *timeout, budget };
         let replied = talk.exchange(batch, server.features, now)?;
         *timeout = talk.timeout;
         Ok(replied)
@@ -69,10 +77,17 @@ impl Connection {
     }
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.node.counters.connections.take(1);
+    }
+}
+
 /// One exchange under way.
 struct Talk<'a> {
     stream: &'a Stream,
     inbox: &'a mut Inbox,
+    counters: &'a Counters,
     timeout: Duration,
     budget: Budget,
 }
@@ -95,6 +110,7 @@ impl Talk<'_> {
                 Err(error) => return Err(Trouble::of_io(&error, any_byte_came)),
             };
             any_byte_came = true;
+            self.counters.received_bytes.add(count);
             replies.came(self.inbox, count);
             if replies.absorb(self.inbox, features).map_err(Trouble::Broken)? == Absorbed::Complete {
                 let mut replies = replies.into_replies();
@@ -109,7 +125,10 @@ impl Talk<'_> {
             self.keep_to_the_deadline(now)?;
             match self.stream.write(bytes) {
                 Ok(0) => return Err(Trouble::closed(false)),
-                Ok(count) => bytes = &bytes[count..],
+                Ok(count) => {
+                    self.counters.sent_bytes.add(count);
+                    bytes = &bytes[count..];
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_timeout(&error) => return Err(self.timed_out()),
                 Err(error) => return Err(Trouble::of_io(&error, false)),

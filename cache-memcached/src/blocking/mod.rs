@@ -7,7 +7,7 @@ mod pool;
 use crate::budget::Budget;
 
 use cache_core::backend::{
-    BytesBackend, Check, Fill, Filled, HandBack, Invalidated, Read, Returned, Seen, Strength, Take,
+    BytesBackend, Check, Fill, Filled, HandBack, Invalidated, NodeStats, Read, Returned, Seen, Strength, Take,
 };
 use cache_core::error::Result;
 use cache_core::key::FarKey;
@@ -65,6 +65,10 @@ impl BytesBackend for Memcached {
         self.owed()
     }
 
+    fn nodes(&self) -> Vec<NodeStats> {
+        self.nodes().iter().map(|node| node.stats()).collect()
+    }
+
     fn size_limit(&self) -> Option<usize> {
         self.largest_record()
     }
@@ -85,6 +89,7 @@ impl Memcached {
                 work.give_up(part, trouble);
                 continue;
             }
+            let _under_way = known.under_way();
             let mut batch = |server: &_| work.batch(part, self.nodes(), server);
             let result = self.pool(node).exchange(budget, &mut batch);
             let outcome = work.absorb(part, self.nodes(), result, || self.clock().now());

@@ -7,7 +7,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
-use crate::address::Address;
 use crate::batch::{Batch, Replied};
 use crate::budget::Budget;
 use crate::node::Node;
@@ -28,7 +27,6 @@ pub(crate) struct PoolSettings {
 #[derive(Debug)]
 pub(crate) struct Pool {
     node: Arc<Node>,
-    address: Address,
     settings: PoolSettings,
     state: Mutex<State>,
     given_back: Condvar,
@@ -54,8 +52,8 @@ struct Lent<'a> {
 }
 
 impl Pool {
-    pub(crate) fn new(node: Arc<Node>, address: Address, settings: PoolSettings) -> Self {
-        Pool { node, address, settings, state: Mutex::default(), given_back: Condvar::new() }
+    pub(crate) fn new(node: Arc<Node>, settings: PoolSettings) -> Self {
+        Pool { node, settings, state: Mutex::default(), given_back: Condvar::new() }
     }
 
     /// Has one exchange: `batch` is written for the server that will get it, and again for another one if the
@@ -76,11 +74,11 @@ impl Pool {
                     }
                     // The others have most likely died with it.
                     self.drop_idle();
+                    self.node.counters.reconnects.add(1);
                 }
             }
         }
-        let mut connection = Connection::open(&self.address, budget.at_most(self.settings.connect_timeout))?;
-        self.node.met(*connection.server());
+        let mut connection = Connection::open(&self.node, budget.at_most(self.settings.connect_timeout))?;
         let replied = attempt(&mut connection, budget, Instant::now(), batch)?;
         lent.connection = Some(connection);
         Ok(replied)
@@ -188,6 +186,7 @@ mod tests {
     use memcached_server::Server;
 
     use super::*;
+    use crate::address::Address;
     use crate::node::NodeSettings;
     use crate::proto::Request;
 
@@ -204,7 +203,7 @@ mod tests {
             connect_timeout: MINUTE,
         };
         let node_settings = NodeSettings { connect_timeout: MINUTE, io_timeout: MINUTE, blacklist: MINUTE };
-        Pool::new(Arc::new(Node::new(address.clone(), node_settings)), address, settings)
+        Pool::new(Arc::new(Node::new(address, node_settings)), settings)
     }
 
     fn exchange(pool: &Pool) {
@@ -228,7 +227,7 @@ mod tests {
     fn no_more_than_max_idle_are_kept_and_the_last_one_used_is_used_next() {
         let server = Server::start(&[]);
         let pool = pool(&server);
-        let connect = || Some(Connection::open(&pool.address, Budget::of(MINUTE)).unwrap());
+        let connect = || Some(Connection::open(&pool.node, Budget::of(MINUTE)).unwrap());
         let mut lent: Vec<Lent<'_>> = (0..4).map(|_| pool.lend(Budget::of(MINUTE)).unwrap()).collect();
         lent.iter_mut().for_each(|lent| lent.connection = connect());
         assert_eq!(pool.state().open, 4);
@@ -262,7 +261,7 @@ mod tests {
     fn one_that_nobody_needs_any_more_is_closed_while_another_is_used() {
         let server = Server::start(&[]);
         let pool = pool(&server);
-        let connect = || Some(Connection::open(&pool.address, Budget::of(MINUTE)).unwrap());
+        let connect = || Some(Connection::open(&pool.node, Budget::of(MINUTE)).unwrap());
         let mut lent: Vec<Lent<'_>> = (0..2).map(|_| pool.lend(Budget::of(MINUTE)).unwrap()).collect();
         lent.iter_mut().for_each(|lent| lent.connection = connect());
         drop(lent);

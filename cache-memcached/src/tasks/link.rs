@@ -16,10 +16,10 @@ use tokio::sync::Notify;
 
 use super::queue::{Asker, Bounds, Caller, Outcome, Queue, Role, Waiting};
 use super::socket::{Reader, Writer, connect};
-use crate::address::Address;
 use crate::batch::{Batch, generation};
 use crate::budget::Budget;
 use crate::inbox::Inbox;
+use crate::node::Node;
 use crate::proto::{Broken, Reply};
 use crate::replies::{Absorbed, Replies};
 use crate::server::{ANY, Server};
@@ -33,6 +33,7 @@ pub(crate) struct Link {
 
 #[derive(Debug)]
 struct Shared {
+    node: Arc<Node>,
     server: Server,
     writer: Writer,
     queue: Mutex<Queue>,
@@ -41,14 +42,18 @@ struct Shared {
 }
 
 impl Link {
-    /// Connects, asks the server what it is, and starts the connection's task on this runtime. The caller bounds it.
-    pub(super) async fn open(address: &Address, io_timeout: Duration, bounds: Bounds) -> Result<Self, Trouble> {
+    /// Connects, asks the server what it is, tells the node, and starts the connection's task on this runtime. The
+    /// caller bounds it.
+    pub(super) async fn open(node: &Arc<Node>, io_timeout: Duration, bounds: Bounds) -> Result<Self, Trouble> {
         let failed = |error: io::Error| Trouble::Connect(error.to_string());
-        let (mut reader, writer) = connect(address).await.map_err(failed)?;
+        let (mut reader, writer) = connect(node.address()).await.map_err(failed)?;
         let mut inbox = Inbox::new();
         let server = introduced(&mut reader, &writer, &mut inbox).await?;
+        node.met(server);
+        node.counters.connected.add(1);
+        node.counters.connections.add(1);
         let queue = Mutex::new(Queue::new(bounds));
-        let shared = Arc::new(Shared { server, writer, queue, stir: Notify::new() });
+        let shared = Arc::new(Shared { node: node.clone(), server, writer, queue, stir: Notify::new() });
         let reading = Reading { reader, inbox, current: None, parked: Vec::new(), any_byte_came: false };
         drop(tokio::spawn(Task { shared: shared.clone(), io_timeout, reading }.run()));
         Ok(Link { shared })
@@ -103,6 +108,12 @@ impl Drop for Promise<'_> {
     }
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.node.counters.connections.take(1);
+    }
+}
+
 impl Shared {
     /// Writes what is unsent, as far as the socket takes it; the rest is the task's.
     fn flush(&self) {
@@ -118,7 +129,10 @@ impl Shared {
             let mut written = 0;
             while written < bytes.len() {
                 match self.writer.try_write(&bytes[written..]) {
-                    Ok(count) => written += count,
+                    Ok(count) => {
+                        self.node.counters.sent_bytes.add(count);
+                        written += count;
+                    }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     // What is wrong with the socket, its reader finds out.
                     Err(_) => {
@@ -233,10 +247,13 @@ impl Reading {
             };
             match ready!(count) {
                 Ok(0) => return Poll::Ready(Trouble::closed(self.any_byte_came)),
-                Ok(count) => match &mut self.current {
-                    Some(current) => current.replies.came(&mut self.inbox, count),
-                    None => self.inbox.came(count),
-                },
+                Ok(count) => {
+                    shared.node.counters.received_bytes.add(count);
+                    match &mut self.current {
+                        Some(current) => current.replies.came(&mut self.inbox, count),
+                        None => self.inbox.came(count),
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Poll::Ready(Trouble::of_io(&error, self.any_byte_came)),
             }
@@ -266,16 +283,17 @@ impl Reading {
                     self.any_byte_came = false;
                     if let Some(current) = self.current.take() {
                         shared.queue().answered(&current);
-                        self.deliver(current);
+                        self.deliver(current, &shared.node);
                     }
                 }
             }
         }
     }
 
-    fn deliver(&mut self, whole: Waiting) {
+    fn deliver(&mut self, whole: Waiting, node: &Node) {
         let replies = whole.replies.into_replies();
         match whole.asker {
+            Asker::Caller(caller) if caller.has_given_up() => node.counters.tombstones.add(1),
             Asker::Caller(mut caller) if caller.scopes.is_empty() => caller.answer(replies, &[]),
             Asker::Caller(caller) => self.parked.push((caller, replies)),
             Asker::Generations => {

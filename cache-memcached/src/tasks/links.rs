@@ -15,7 +15,6 @@ use tokio::runtime::{Handle, Id};
 
 use super::link::Link;
 use super::queue::Bounds;
-use crate::address::Address;
 use crate::batch::{Batch, Replied};
 use crate::budget::Budget;
 use crate::node::Node;
@@ -43,7 +42,6 @@ pub(crate) struct LinkSettings {
 #[derive(Debug)]
 pub(crate) struct Links {
     node: Arc<Node>,
-    address: Address,
     settings: LinkSettings,
     runtimes: Mutex<HashMap<Id, Runtime>>,
 }
@@ -72,8 +70,8 @@ enum Which {
 }
 
 impl Links {
-    pub(crate) fn new(node: Arc<Node>, address: Address, settings: LinkSettings) -> Self {
-        Links { node, address, settings, runtimes: Mutex::default() }
+    pub(crate) fn new(node: Arc<Node>, settings: LinkSettings) -> Self {
+        Links { node, settings, runtimes: Mutex::default() }
     }
 
     /// Has one exchange: `batch` is written for the server that will get it, and again for another one if the
@@ -91,7 +89,10 @@ impl Links {
                 return Ok(Replied::nothing());
             }
             match link.exchange(batch, budget).await {
-                Err(trouble) if trouble.is_dead() && !is_last => link = self.link(size, budget).await?,
+                Err(trouble) if trouble.is_dead() && !is_last => {
+                    self.node.counters.reconnects.add(1);
+                    link = self.link(size, budget).await?;
+                }
                 outcome => return outcome,
             }
         }
@@ -116,8 +117,7 @@ impl Links {
             if let Known::Link(link) = self.known(runtime, which)? {
                 return Ok(link);
             }
-            let link = Arc::new(Link::open(&self.address, self.settings.io_timeout, self.settings.bounds).await?);
-            self.node.met(*link.server());
+            let link = Arc::new(Link::open(&self.node, self.settings.io_timeout, self.settings.bounds).await?);
             self.keep(runtime, which, link.clone());
             Ok(link)
         };

@@ -6,7 +6,8 @@ mod queue;
 mod socket;
 
 use cache_core::backend::{
-    AsyncBytesBackend, BoxFuture, Check, Fill, Filled, HandBack, Invalidated, Read, Returned, Seen, Strength, Take,
+    AsyncBytesBackend, BoxFuture, Check, Fill, Filled, HandBack, Invalidated, NodeStats, Read, Returned, Seen,
+    Strength, Take,
 };
 use cache_core::error::Result;
 use cache_core::key::FarKey;
@@ -91,6 +92,10 @@ impl AsyncBytesBackend for Memcached {
         self.owed()
     }
 
+    fn nodes(&self) -> Vec<NodeStats> {
+        self.nodes().iter().map(|node| node.stats()).collect()
+    }
+
     fn size_limit(&self) -> Option<usize> {
         self.largest_record()
     }
@@ -112,6 +117,7 @@ impl Memcached {
                 work.give_up(part, trouble);
                 continue;
             }
+            let _under_way = known.under_way();
             let mut batch = |server: &_| work.batch(part, self.nodes(), server);
             let result = self.links(node).exchange(budget, size, &mut batch).await;
             let outcome = work.absorb(part, self.nodes(), result, || self.clock().now());

@@ -104,6 +104,11 @@ impl Caller {
         }
     }
 
+    /// Whether nobody waits for the answer any more.
+    pub(super) fn has_given_up(&self) -> bool {
+        self.sender.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
     /// Tells him what came for him, given the generations that were read behind his requests.
     pub(super) fn answer(&mut self, replies: Vec<Reply>, generations: &[Option<Generation>]) {
         let generations = self.scopes.iter().map(|place| generations.get(*place).copied().flatten()).collect();

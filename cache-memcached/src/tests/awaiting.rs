@@ -101,7 +101,10 @@ fn each_of_a_thousand_tasks_gets_its_own_reply_while_others_give_up() {
                 crowd(&client, &gave_up).await;
             }
         });
-        assert!(gave_up.into_inner() > 100, "the test is about those who give up");
+        let stats = AsyncBytesBackend::nodes(&client).remove(0);
+        let (gave_up, tombstones) = (gave_up.into_inner() as u64, stats.count("tombstones").unwrap());
+        assert!(tombstones > 100 && tombstones <= gave_up, "{tombstones} of {gave_up}: the test is about those");
+        assert_eq!(stats.count("in_flight"), Some(0));
     }
 }
 

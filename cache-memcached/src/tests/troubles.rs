@@ -198,10 +198,19 @@ fn a_node_that_is_gone_costs_nothing_until_it_is_back() {
             refusal(read(&clients[n % 2]), &["set aside for a while"]);
         }
         assert!(began.elapsed() < Duration::from_millis(100), "{:?} for 100 of them", began.elapsed());
+        assert!(BytesBackend::nodes(&clients[1])[0].set_aside_for.is_some());
         start(&server);
         once_back(&clients[0]);
         assert!(read(&clients[1]).is_ok());
     }
+    let stats = BytesBackend::nodes(&clients[0]).remove(0);
+    let count = |name| stats.count(name).unwrap();
+    assert_eq!((stats.set_aside_for, count("in_flight"), count("pending")), (None, 0, 0));
+    assert_eq!(stats.name, format!("127.0.0.1:{}", server.port()));
+    // More than these failed if a probe came before the server was back.
+    assert!(count("timeouts") >= 3 && count("failures") >= 1 && count("reconnects") >= 1, "{stats:?}");
+    assert!(count("connected") >= 3 && (1..=2).contains(&count("connections")), "{stats:?}");
+    assert!(count("sent_bytes") > 100 && count("received_bytes") > 100, "{stats:?}");
 }
 
 #[test]
