@@ -249,16 +249,17 @@ fn a_call_is_never_worse_than_its_load_two_timeouts_and_a_little() {
 }
 
 #[test]
-fn a_large_value_is_compressed_and_one_above_the_limit_is_not_sent() {
+fn a_large_value_is_compressed_and_one_above_the_limit_is_kept_in_parts() {
     let server = Server::start(&[]);
     within(&server.url(), || {
         let counts = || SHARED.stats().expect("it is configured").total;
         assert_eq!(bytes(3 << 20, false), bytes(3 << 20, false));
         assert_eq!((counts().stored, counts().far_hits, counts().too_large), (1, 1, 0));
         assert_eq!(bytes(3 << 20, true), bytes(3 << 20, true));
-        assert_eq!((counts().stored, counts().far_hits, counts().too_large), (1, 1, 2));
+        assert_eq!((counts().stored, counts().far_hits, counts().too_large), (2, 2, 0));
         let sent = server.say("stats\r\n");
-        assert!(sent.contains("STAT curr_items 3\r\n"), "two generations and one value, and no stub: {sent}");
+        // Two generations, one value, a manifest and seven parts of half a megabyte each.
+        assert!(sent.contains("STAT curr_items 11\r\n") && sent.contains("STAT store_too_large 0\r\n"), "{sent}");
     });
 }
 

@@ -10,6 +10,7 @@ use cache_core::key::FarKey;
 
 use crate::address::Address;
 use crate::blocking::{Pool, PoolSettings};
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::node::{Node, NodeSettings, Nodes};
 #[cfg(feature = "tokio")]
@@ -101,6 +102,11 @@ impl Memcached {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.shared.clock
+    }
+
+    /// What an operation has that begins now.
+    pub(crate) fn budget(&self) -> Budget {
+        Budget::of(self.shared.config.io_timeout)
     }
 
     pub(crate) fn nodes(&self) -> &Nodes {

@@ -24,6 +24,7 @@ mod replies;
 mod server;
 #[cfg(feature = "tokio")]
 mod sizes;
+mod split;
 #[cfg(feature = "tokio")]
 mod tasks;
 mod topology;

@@ -33,6 +33,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) request: Option<Request<'a>>,
     /// Whether the request is a read that must be of one life of the server with the generations.
     pub(crate) reads: bool,
+    /// Whether it is about a part of a record.
+    pub(crate) is_part: bool,
 }
 
 impl Ask<'_> {
@@ -123,7 +125,8 @@ impl<'a> Work<'a> {
     /// Whether a large value is to be sent, or likely to come.
     #[cfg(feature = "tokio")]
     pub(crate) fn is_large(&self, sizes: &Sizes) -> bool {
-        self.asked.iter().any(|Asked { ask, .. }| sizes::is_large(ask.value_len()) || sizes.are_large(ask.key))
+        let is_large = |ask: &Ask<'_>| ask.is_part || sizes::is_large(ask.value_len()) || sizes.are_large(ask.key);
+        self.asked.iter().any(|asked| is_large(&asked.ask))
     }
 
     /// The next part that has something to send, and its node.
@@ -236,7 +239,7 @@ impl<'a> Work<'a> {
         for Asked { ask, reply, .. } in &self.asked {
             let come = reply.as_ref().and_then(|reply| reply.value.as_ref()).map_or(0, Vec::len);
             let size = ask.value_len().max(come);
-            if size > 0 {
+            if size > 0 && !ask.is_part {
                 sizes.note(ask.key, size);
             }
         }

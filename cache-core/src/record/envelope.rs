@@ -28,6 +28,10 @@ use crate::error::{Error, Kind};
 use crate::generation::GenerationDigest;
 use crate::key::KeyRef;
 
+/// The format byte of what stands for a record that a backend keeps in several parts. A backend that finds all of them
+/// gives the record; one that does not gives this, and it is read as [`Miss::Torn`].
+pub const SPLIT: u8 = 0xf5;
+
 /// The length of the header in bytes.
 pub const HEADER: usize = 24;
 /// What the check covers of the header.
@@ -191,7 +195,7 @@ impl Header {
     pub fn parse(bytes: &[u8]) -> Result<Self, Miss> {
         let (&format, _) = bytes.split_first().ok_or(Miss::Short)?;
         if format != FORMAT {
-            return Err(Miss::UnknownFormat(format));
+            return Err(if format == SPLIT { Miss::Torn } else { Miss::UnknownFormat(format) });
         }
         let head = bytes.first_chunk::<HEADER>().ok_or(Miss::Short)?;
         let [_, kinds, v0, v1, f0, f1, f2, f3, d0, d1, d2, d3, d4, d5, d6, d7, c0, c1, c2, c3, c4, c5, c6, c7] = *head;

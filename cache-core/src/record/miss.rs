@@ -9,6 +9,8 @@ pub enum Miss {
     Short,
     /// A format that this build does not know.
     UnknownFormat(u8),
+    /// The far tier kept the record in parts, and one is missing or another's.
+    Torn,
     /// A codec that this build or region does not have.
     UnknownCodec(u8),
     /// A compression that this build does not have.
@@ -39,6 +41,7 @@ impl Miss {
         match self {
             Miss::Short => "short",
             Miss::UnknownFormat(_) => "unknown_format",
+            Miss::Torn => "torn",
             Miss::UnknownCodec(_) => "unknown_codec",
             Miss::UnknownCompression(_) => "unknown_compression",
             Miss::Corrupt => "corrupt",
@@ -59,6 +62,7 @@ impl fmt::Display for Miss {
         match self {
             Miss::Short => f.write_str("the record is shorter than its header"),
             Miss::UnknownFormat(format) => write!(f, "this build does not know record format {format}"),
+            Miss::Torn => f.write_str("it is kept in parts, of which one is missing or another's"),
             Miss::UnknownCodec(codec) => write!(f, "neither this build nor the region has codec {codec}"),
             Miss::UnknownCompression(compression) => write!(f, "this build does not have compression {compression}"),
             Miss::Corrupt => f.write_str("the bytes are damaged, or belong to another key"),

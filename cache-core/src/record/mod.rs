@@ -26,7 +26,7 @@ pub use erased_serde;
 
 pub use codec::{Codec, CodecError, CustomCodec, DecodeInto};
 pub use compress::Compression;
-pub use envelope::{Expect, HEADER, Header, Record, Sound, WriteError, Writing, read, write};
+pub use envelope::{Expect, HEADER, Header, Record, SPLIT, Sound, WriteError, Writing, read, write};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use miss::Miss;
 pub use readback::{Misread, reads_back};

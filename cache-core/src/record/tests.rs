@@ -271,6 +271,7 @@ fn unknown_formats_codecs_and_compressions_are_told_apart() {
     }
     assert_eq!(Record::parse(&[]).unwrap_err(), Miss::Short);
     assert_eq!(Record::parse(&[7]).unwrap_err(), Miss::UnknownFormat(7), "the stub of a later format");
+    assert_eq!(Record::parse(&[SPLIT; 32]).unwrap_err(), Miss::Torn);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 #[cfg(feature = "tokio")]
 mod awaiting;
+mod parts;
 mod rows;
 mod suite;
 mod troubles;

@@ -61,7 +61,12 @@ fn passes_on(count: usize) {
         }
     };
     let report = bytes_suite(make).unwrap_or_else(|report| panic!("{report}"));
-    assert!(report.skipped.is_empty(), "{report}");
+    assert_skipped(&report.to_string(), report.skipped.len());
+}
+
+/// There is no limit above which a record is refused: it is kept in parts.
+fn assert_skipped(report: &str, count: usize) {
+    assert!(count == 1 && report.contains("the backend knows no limit"), "{report}");
 }
 
 #[test]
@@ -91,7 +96,7 @@ fn passes_by_awaiting_on(count: usize, runtime: tokio::runtime::Runtime) {
         }
     };
     let report = async_bytes_suite(make).unwrap_or_else(|report| panic!("{report}"));
-    assert!(report.skipped.is_empty(), "{report}");
+    assert_skipped(&report.to_string(), report.skipped.len());
 }
 
 #[cfg(feature = "tokio")]

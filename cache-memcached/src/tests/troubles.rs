@@ -311,26 +311,6 @@ fn more_than_can_be_remembered_is_owed_as_another_generation() {
 }
 
 #[test]
-fn a_value_above_the_limit_is_not_sent_and_the_old_one_stays() {
-    let server = Server::start(&[]);
-    let client = client(server.port());
-    let won = read(&client).unwrap();
-    let key = key();
-    let large = vec![b'x'; 1 << 20];
-    let fill = Fill { key: &key, record: &large, token: won.token.unwrap(), keep: None, grace: Duration::ZERO };
-    let outcome = BytesBackend::fill(&client, &[fill], &[]).remove(0).unwrap().outcome;
-    let FillOutcome::TooLarge { limit } = outcome else { panic!("{outcome:?}") };
-    assert!((1_048_000..1 << 20).contains(&limit), "{limit}");
-    assert_eq!(BytesBackend::size_limit(&client), Some(limit));
-    let fill = Fill { record: &large[..limit], ..fill };
-    let outcome = BytesBackend::fill(&client, &[fill], &[]).remove(0).unwrap().outcome;
-    assert!(
-        matches!(outcome, FillOutcome::Stored(_)),
-        "the stub is still there, and the largest value fits: {outcome:?}"
-    );
-}
-
-#[test]
 fn without_cas_there_is_no_fence() {
     let server = Server::start(&["-C"]);
     let seen = read(&client(server.port())).unwrap();

@@ -1,0 +1,161 @@
+//! Records above the item limit of a real server: kept in parts, whole or not at all.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use cache_core::backend::{BytesBackend, Claim, Fill, FillOutcome, Lease, Read, Recall, Seen, Strength, Token};
+use cache_core::clock::Clock;
+use cache_core::key::FarKey;
+use cache_core::record;
+
+use memcached_server::Server;
+
+use super::{config, region};
+use crate::{Config, Memcached};
+
+/// More time than the other tests have: these move megabytes.
+fn client(server: &Server) -> Memcached {
+    let config = Config { io_timeout: Duration::from_secs(10), ..config(&[server.port()]) };
+    Memcached::of_another_process(config, Clock::System).unwrap()
+}
+
+fn key() -> FarKey {
+    FarKey::new("parts:ns:k").unwrap()
+}
+
+fn read(client: &Memcached) -> Seen {
+    let (keys, scopes, lease) = ([key()], [region()], Lease::Claim(Duration::from_secs(30)));
+    let read = Read { keys: &keys, scopes: &scopes, lease, grace: Duration::ZERO, recall: Recall::Never };
+    BytesBackend::read(client, &read).remove(0).unwrap()
+}
+
+fn fill(client: &Memcached, record: &[u8], token: Token) -> FillOutcome {
+    let (key, keep) = (key(), Some(Duration::from_secs(60)));
+    let fill = Fill { key: &key, record, token, keep, grace: Duration::ZERO };
+    BytesBackend::fill(client, &[fill], &[region()]).remove(0).unwrap().outcome
+}
+
+/// So many bytes, none like its neighbours, that tell `n` everywhere.
+fn record(n: u8, len: usize) -> Vec<u8> {
+    (0..len).map(|at| n.wrapping_add((at % 251) as u8)).collect()
+}
+
+fn items(server: &Server) -> u64 {
+    let stats = server.say("stats\r\n");
+    let line = stats.lines().find_map(|line| line.strip_prefix("STAT curr_items ")).unwrap();
+    line.trim().parse().unwrap()
+}
+
+#[test]
+fn twenty_megabytes_written_by_one_are_read_by_another() {
+    let server = Server::start(&["-m", "256"]);
+    let (one, other) = (client(&server), client(&server));
+    let large = record(1, 20 << 20);
+    let token = read(&one).token.unwrap();
+    let FillOutcome::Stored(Some(token)) = fill(&one, &large, token) else { panic!("it is not stored") };
+    let seen = read(&other);
+    assert!(seen.record == Some(large.clone()) && seen.claim == Claim::Nobody && seen.token == Some(token));
+    let keys = [key()];
+    let check = BytesBackend::validate(&other, &keys, &[]).remove(0).unwrap();
+    assert_eq!(check.token, Some(token), "it is validated without its value");
+    drop(BytesBackend::invalidate(&one, &keys, Strength::Hard, &region()));
+    assert_eq!(read(&other).record, None);
+}
+
+#[test]
+fn a_small_limit_of_the_server_is_respected() {
+    let server = Server::start(&["-I", "512k"]);
+    let client = client(&server);
+    let large = record(1, 600_000);
+    let token = read(&client).token.unwrap();
+    assert!(matches!(fill(&client, &large, token), FillOutcome::Stored(_)));
+    assert_eq!(read(&client).record, Some(large));
+    assert!(server.say("stats\r\n").contains("STAT store_too_large 0\r\n"), "nothing was sent to be refused");
+}
+
+#[test]
+fn a_fill_that_comes_too_late_leaves_nothing_behind() {
+    let server = Server::start(&["-m", "256"]);
+    let client = client(&server);
+    let token = read(&client).token.unwrap();
+    drop(BytesBackend::invalidate(&client, &[key()], Strength::Hard, &region()));
+    let before = items(&server);
+    assert_eq!(fill(&client, &record(1, 5 << 20), token), FillOutcome::Superseded);
+    assert_eq!(items(&server), before);
+}
+
+#[test]
+fn a_part_that_is_missing_or_anothers_makes_a_dead_record() {
+    let server = Server::start(&["-m", "256"]);
+    let client = client(&server);
+    for (n, change) in ["md {}\r\nmn\r\n", "ms {} 3\r\nxyz\r\nmn\r\n"].into_iter().enumerate() {
+        let large = record(n as u8, 3 << 20);
+        let token = read(&client).token.unwrap();
+        assert!(matches!(fill(&client, &large, token), FillOutcome::Stored(_)));
+        let part = server.say("lru_crawler metadump all\r\n");
+        let part = part.lines().filter_map(|line| line.strip_prefix("key=")?.split(' ').next());
+        let part = part.map(|key| key.replace("%3A", ":")).find(|key| key.ends_with(":2")).unwrap();
+        server.say(&change.replace("{}", &part));
+        let seen = read(&client);
+        assert_eq!(seen.record.as_ref().map(|record| record[0]), Some(record::SPLIT), "what no reader accepts");
+        assert!(seen.token.is_some(), "and can be taken over");
+        drop(BytesBackend::invalidate(&client, &[key()], Strength::Hard, &region()));
+    }
+}
+
+#[test]
+fn a_record_that_is_overwritten_while_it_is_read_is_the_old_or_the_new_one() {
+    let server = Server::start(&["-m", "512"]);
+    let (writer, reader) = (client(&server), client(&server));
+    let records = [record(1, 3 << 20), record(2, 100), record(3, 2 << 20)];
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..60 {
+                // As a loader that found the record dead would: without an invalidation in between.
+                let seen = read(&writer);
+                let _ = fill(&writer, &records[n % 3], seen.token.unwrap());
+            }
+            ended.store(true, Ordering::Relaxed);
+        });
+        let (mut whole, mut torn) = (0, 0);
+        while !ended.load(Ordering::Relaxed) {
+            match read(&reader).record {
+                Some(found) if records.contains(&found) => whole += 1,
+                Some(found) if found[0] == record::SPLIT => torn += 1,
+                Some(other) => panic!("{} bytes that nobody wrote", other.len()),
+                None => {}
+            }
+        }
+        assert!(whole > 10, "{whole} whole and {torn} torn");
+    });
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn tasks_write_and_read_parts_as_threads_do() {
+    use cache_core::backend::AsyncBytesBackend;
+
+    let server = Server::start(&["-m", "256"]);
+    let client = client(&server);
+    let large = record(1, 20 << 20);
+    let (key, keep) = (key(), Some(Duration::from_secs(60)));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let token = read(&client).token.unwrap();
+        let fill = Fill { key: &key, record: &large, token, keep, grace: Duration::ZERO };
+        let filled = AsyncBytesBackend::fill(&client, &[fill], &[]).await.remove(0).unwrap();
+        assert!(matches!(filled.outcome, FillOutcome::Stored(_)), "{filled:?}");
+        let keys = [key.clone()];
+        let lookup =
+            Read { keys: &keys, scopes: &[], lease: Lease::None, grace: Duration::ZERO, recall: Recall::Never };
+        let seen = AsyncBytesBackend::read(&client, &lookup).await.remove(0).unwrap();
+        assert!(seen.record == Some(large.clone()));
+        drop(AsyncBytesBackend::invalidate(&client, &keys, Strength::Hard, &region()).await);
+        let before = items(&server);
+        let late = AsyncBytesBackend::fill(&client, &[fill], &[]).await.remove(0).unwrap();
+        assert_eq!((late.outcome, items(&server)), (FillOutcome::Superseded, before));
+    });
+    assert!(read(&client).record.is_none());
+}
