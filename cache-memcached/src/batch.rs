@@ -18,10 +18,23 @@ pub(crate) struct Batch<'a> {
     pub(crate) bytes: Vec<u8>,
     /// What may answer each.
     pub(crate) expected: Vec<Expected>,
+    /// Where a blocking caller pauses to read: after so many bytes, which are so many requests.
+    pub(crate) pauses: Vec<Pause>,
     /// The scopes whose generations are to be read behind all of the requests. They are not written yet: what several
     /// callers want to know is asked once.
     pub(crate) scopes: &'a [FarKey],
 }
+
+/// A place between two requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pause {
+    pub(crate) bytes: usize,
+    pub(crate) requests: usize,
+}
+
+/// How many bytes of requests there are between two pauses: two such pieces fit into the buffers between any client and
+/// server, so they can be written whether or not the server is being read from.
+const PIECE: usize = 16 << 10;
 
 /// What came of a batch.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,12 +55,15 @@ impl Replied {
 impl<'a> Batch<'a> {
     /// One for about so many requests, beside the values that they bring.
     pub(crate) fn with_room(requests: usize) -> Self {
-        Batch { bytes: Vec::with_capacity(requests * 80), expected: Vec::with_capacity(requests), scopes: &[] }
+        Batch { bytes: Vec::with_capacity(requests * 80), expected: Vec::with_capacity(requests), ..Batch::default() }
     }
 
     pub(crate) fn push(&mut self, request: &Request<'_>) {
         let opaque = Opaque(NEXT_OPAQUE.fetch_add(1, Ordering::Relaxed));
         self.expected.push(request.write(opaque, &mut self.bytes));
+        if self.bytes.len() >= self.pauses.last().map_or(0, |pause| pause.bytes) + PIECE {
+            self.pauses.push(Pause { bytes: self.bytes.len(), requests: self.expected.len() });
+        }
     }
 
     pub(crate) fn push_generation_read(&mut self, scope: &FarKey) {

@@ -89,6 +89,11 @@ impl Replies {
         Ok(Absorbed::Complete)
     }
 
+    /// How many requests have all of their replies.
+    pub(crate) fn answered(&self) -> usize {
+        self.answered
+    }
+
     pub(crate) fn into_replies(self) -> Vec<Reply> {
         self.replies
     }

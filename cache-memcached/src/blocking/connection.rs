@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::address::Address;
-use crate::batch::{Batch, Replied, generation};
+use crate::batch::{Batch, Pause, Replied, generation};
 use crate::budget::Budget;
 use crate::counters::Counters;
 use crate::inbox::Inbox;
 use crate::node::Node;
 use crate::proto::Features;
-use crate::replies::{Absorbed, Replies};
+use crate::replies::Replies;
 use crate::server::{ANY, Server};
 use crate::trouble::Trouble;
 
@@ -93,15 +93,37 @@ struct Talk<'a> {
 }
 
 impl Talk<'_> {
-    fn exchange(&mut self, mut batch: Batch<'_>, features: Features, now: Instant) -> Result<Replied, Trouble> {
+    /// Many requests go in pieces, and no more than two of them are unanswered: a server that is not read from stops
+    /// reading, and then both would wait for ever.
+    fn exchange(&mut self, mut batch: Batch<'_>, features: Features, mut now: Instant) -> Result<Replied, Trouble> {
         batch.scopes.iter().for_each(|scope| batch.push_generation_read(scope));
-        self.send(&batch.bytes, now)?;
+        let end = Pause { bytes: batch.bytes.len(), requests: batch.expected.len() };
         let mut replies = Replies::to(batch.expected);
-        let mut any_byte_came = false;
-        loop {
-            if any_byte_came {
+        let (mut sent, mut answered) = (0, 0);
+        for pause in batch.pauses.into_iter().chain([end]) {
+            self.send(&batch.bytes[sent..pause.bytes], now)?;
+            sent = pause.bytes;
+            if pause != end {
+                self.receive(&mut replies, answered, features)?;
+                answered = pause.requests;
+                now = Instant::now();
+            }
+        }
+        self.receive(&mut replies, end.requests, features)?;
+        let mut replies = replies.into_replies();
+        let generations = replies.split_off(replies.len() - batch.scopes.len());
+        Ok(Replied { replies, generations: generations.iter().map(generation).collect() })
+    }
+
+    /// Reads until so many requests have their replies.
+    fn receive(&mut self, replies: &mut Replies, requests: usize, features: Features) -> Result<(), Trouble> {
+        let mut any_byte_came = replies.answered() > 0;
+        let mut is_first = true;
+        while replies.answered() < requests {
+            if !is_first {
                 self.keep_to_the_deadline(Instant::now())?;
             }
+            is_first = false;
             let count = match self.stream.read(replies.room(self.inbox)) {
                 Ok(0) => return Err(Trouble::closed(any_byte_came)),
                 Ok(count) => count,
@@ -112,12 +134,9 @@ impl Talk<'_> {
             any_byte_came = true;
             self.counters.received_bytes.add(count);
             replies.came(self.inbox, count);
-            if replies.absorb(self.inbox, features).map_err(Trouble::Broken)? == Absorbed::Complete {
-                let mut replies = replies.into_replies();
-                let generations = replies.split_off(replies.len() - batch.scopes.len());
-                return Ok(Replied { replies, generations: generations.iter().map(generation).collect() });
-            }
+            replies.absorb(self.inbox, features).map_err(Trouble::Broken)?;
         }
+        Ok(())
     }
 
     fn send(&mut self, mut bytes: &[u8], mut now: Instant) -> Result<(), Trouble> {
