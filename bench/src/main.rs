@@ -1,7 +1,8 @@
 //! Measures the cache beside its peers: `bench <family>.. [--quick] [--json FILE]`.
 //!
 //! Families, one file each: `hit` (a hit in process), `engine` (the index under the near backend), `ratio` (which
-//! share of look-ups hits when not everything fits), `far-latency` (one caller of a memcached). Compare figures of one run with each other, never with another's.
+//! share of look-ups hits when not everything fits), `far-latency` (one caller of a memcached),
+//! `far-throughput` (many callers of one). Compare figures of one run with each other, never with another's.
 
 mod engine;
 mod far;
@@ -19,8 +20,13 @@ use harness::{Effort, Record};
 /// What a family measures at an effort.
 type Family = fn(Effort) -> Vec<Record>;
 
-const FAMILIES: [(&str, Family); 4] =
-    [("hit", hit::run), ("engine", engine::run), ("ratio", ratio::run), ("far-latency", far::latency::run)];
+const FAMILIES: [(&str, Family); 5] = [
+    ("hit", hit::run),
+    ("engine", engine::run),
+    ("ratio", ratio::run),
+    ("far-latency", far::latency::run),
+    ("far-throughput", far::throughput::run),
+];
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1)) {

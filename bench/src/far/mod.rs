@@ -4,6 +4,7 @@ pub mod latency;
 mod limits;
 mod ours;
 mod peers;
+pub mod throughput;
 
 use core_affinity::CoreId;
 use memcached_server::Server;

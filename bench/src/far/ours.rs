@@ -19,24 +19,25 @@ const WHOLE: &str = "cache: a record, its claim and 2 generations";
 
 /// What both look-ups ask for.
 #[derive(Clone)]
-struct Lookup {
+pub struct Lookup {
     keys: [FarKey; 1],
     scopes: Vec<FarKey>,
     lease: Lease,
 }
 
 impl Lookup {
-    fn bare(key: &str) -> Self {
+    pub fn bare(key: &str) -> Self {
         Lookup { keys: [far_key(key)], scopes: Vec::new(), lease: Lease::None }
     }
 
     fn whole(key: &str) -> Self {
-        let scopes = ["@region::da6c2767653273a5944833e528358b29083e20e1", "@namespace:images:bbf84a29894cd198a7ce7c5b"];
+        let scopes =
+            ["@region::da6c2767653273a5944833e528358b29083e20e1", "@namespace:images:bbf84a29894cd198a7ce7c5b"];
         let lease = Lease::Claim(Duration::from_secs(30));
         Lookup { keys: [far_key(key)], scopes: scopes.map(far_key).into(), lease }
     }
 
-    fn read(&self) -> Read<'_> {
+    pub fn read(&self) -> Read<'_> {
         let Lookup { keys, scopes, lease } = self;
         Read { keys, scopes, lease: *lease, grace: Duration::ZERO, recall: Recall::Never }
     }
@@ -46,7 +47,7 @@ fn far_key(key: &str) -> FarKey {
     FarKey::new(key).expect("a good key")
 }
 
-fn client(server: &Server) -> Memcached {
+pub fn client(server: &Server) -> Memcached {
     let url = BackendUrl::parse(&server.url()).expect("a URL");
     let config = Config::from_url(&url).expect("good settings");
     Memcached::new(config, Clock::System).expect("a backend")

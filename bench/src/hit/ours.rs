@@ -33,10 +33,7 @@ pub fn asynchronous<V: Attribute>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>
     configure();
     let memoised: &'static Memoised = Box::leak(Box::new(Memoised::new()));
     let call = move |id, name| async move { memoised.call::<V>(id, name) };
-    vec![
-        V::asynchronous(keys),
-        futures("cache-memory: key + visit", Role::Ours, keys, call),
-    ]
+    vec![V::asynchronous(keys), futures("cache-memory: key + visit", Role::Ours, keys, call)]
 }
 
 static REGION: Region = Region::named("hit");

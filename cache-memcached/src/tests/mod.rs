@@ -4,6 +4,7 @@
 
 #[cfg(feature = "tokio")]
 mod awaiting;
+mod faults;
 mod many;
 mod parts;
 mod rows;

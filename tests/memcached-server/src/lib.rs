@@ -5,6 +5,10 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
+mod proxy;
+
+pub use proxy::{Fault, Proxy};
+
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 #[cfg(unix)]

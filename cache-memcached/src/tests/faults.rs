@@ -1,0 +1,154 @@
+//! What networks do to replies: the right value or an error, in time, and the next call finds its way.
+
+use std::time::{Duration, Instant};
+
+use cache_core::backend::{BytesBackend, Claim, Fill, FillOutcome, Filled, Lease, Read, Recall, Seen, Token};
+use cache_core::clock::Clock;
+use cache_core::error::Result;
+use cache_core::key::FarKey;
+
+use memcached_server::{Fault, Proxy, Server};
+
+use super::{BESIDE, BLACKLIST, IO_TIMEOUT, brisk, region};
+use crate::{Config, Memcached};
+
+const RECORD: &[u8] = b"a record that holds EN, HD and\r\nMN\r\n as values may";
+
+/// One way to ask.
+trait Face {
+    fn read(&self, key: &FarKey) -> Result<Seen>;
+    fn fill(&self, key: &FarKey, token: Token, record: &[u8]) -> Result<Filled>;
+}
+
+fn lookup<'a>(keys: &'a [FarKey], scopes: &'a [FarKey]) -> Read<'a> {
+    let lease = Lease::Claim(Duration::from_secs(1));
+    Read { keys, scopes, lease, grace: Duration::ZERO, recall: Recall::Never }
+}
+
+fn filling<'a>(key: &'a FarKey, token: Token, record: &'a [u8]) -> Fill<'a> {
+    Fill { key, record, token, keep: Some(Duration::from_secs(60)), grace: Duration::ZERO }
+}
+
+impl Face for Memcached {
+    fn read(&self, key: &FarKey) -> Result<Seen> {
+        BytesBackend::read(self, &lookup(std::slice::from_ref(key), &[region()])).remove(0)
+    }
+
+    fn fill(&self, key: &FarKey, token: Token, record: &[u8]) -> Result<Filled> {
+        BytesBackend::fill(self, &[filling(key, token, record)], &[region()]).remove(0)
+    }
+}
+
+#[cfg(feature = "tokio")]
+struct Awaited(Memcached, tokio::runtime::Runtime);
+
+#[cfg(feature = "tokio")]
+impl Face for Awaited {
+    fn read(&self, key: &FarKey) -> Result<Seen> {
+        use cache_core::backend::AsyncBytesBackend;
+        let scopes = [region()];
+        self.1.block_on(AsyncBytesBackend::read(&self.0, &lookup(std::slice::from_ref(key), &scopes))).remove(0)
+    }
+
+    fn fill(&self, key: &FarKey, token: Token, record: &[u8]) -> Result<Filled> {
+        use cache_core::backend::AsyncBytesBackend;
+        let (fills, scopes) = ([filling(key, token, record)], [region()]);
+        self.1.block_on(AsyncBytesBackend::fill(&self.0, &fills, &scopes)).remove(0)
+    }
+}
+
+fn client(proxy: &Proxy) -> Memcached {
+    let config = Config { blacklist: BLACKLIST, ..brisk(&[proxy.port()]) };
+    Memcached::of_another_process(config, Clock::System).unwrap()
+}
+
+fn key(name: &str) -> FarKey {
+    FarKey::new(format!("faults:{name}")).unwrap()
+}
+
+/// What comes of it, which must come in time.
+fn timed<T>(what: &str, ask: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let outcome = ask();
+    assert!(began.elapsed() < IO_TIMEOUT + BESIDE, "{what}: {:?}", began.elapsed());
+    outcome
+}
+
+/// Asks until the node, which works again, is asked again.
+fn healed(face: &dyn Face, key: &FarKey, what: &str) -> Seen {
+    let began = Instant::now();
+    loop {
+        match face.read(key) {
+            Ok(seen) => return seen,
+            Err(error) => assert!(began.elapsed() < Duration::from_secs(2), "{what}: {error}"),
+        }
+        std::thread::sleep(BLACKLIST / 4);
+    }
+}
+
+fn faults() -> Vec<Fault> {
+    let mut faults: Vec<Fault> = (0..200).map(Fault::Cut).collect();
+    faults.extend([
+        Fault::Delay(IO_TIMEOUT / 5),
+        Fault::Delay(IO_TIMEOUT * 2),
+        Fault::BlackHole,
+        Fault::Dribble,
+        Fault::Late,
+        Fault::Unasked(b"ERROR Too many open connections\r\n".to_vec()),
+        Fault::Unasked(b"EN\r\n".to_vec()),
+        Fault::Unasked(b"VA 3 O1 c1\r\nabc\r\n".to_vec()),
+    ]);
+    faults
+}
+
+fn withstands(face: &dyn Face, proxy: &Proxy) {
+    let kept = key("kept");
+    let token = face.read(&kept).unwrap().token.unwrap();
+    assert!(matches!(face.fill(&kept, token, RECORD).unwrap().outcome, FillOutcome::Stored(_)));
+    for (n, fault) in faults().into_iter().enumerate() {
+        let what = format!("{fault:?}");
+        proxy.set(fault);
+        for _ in 0..2 {
+            if let Ok(seen) = timed(&what, || face.read(&kept)) {
+                assert_eq!(seen.record.as_deref(), Some(RECORD), "{what}");
+            }
+        }
+        proxy.set(Fault::None);
+        assert_eq!(healed(face, &kept, &what).record.as_deref(), Some(RECORD), "{what}, and after it");
+
+        // A fill of which nobody knows what became: it is there as a whole, or it is not there.
+        let filled = key(&format!("filled:{n}"));
+        let token = healed(face, &filled, &what).token.unwrap();
+        proxy.set(faults()[n].clone());
+        let outcome = timed(&what, || face.fill(&filled, token, RECORD));
+        proxy.set(Fault::None);
+        proxy.cut_all();
+        let seen = healed(face, &filled, &what);
+        assert!(seen.record.is_none() || seen.record.as_deref() == Some(RECORD), "{what}");
+        if outcome.is_ok_and(|filled| matches!(filled.outcome, FillOutcome::Stored(_))) {
+            assert_eq!((seen.record.as_deref(), seen.claim), (Some(RECORD), Claim::Nobody), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_blocking_caller_gets_the_right_value_or_an_error_whatever_comes() {
+    let server = Server::start(&[]);
+    let proxy = Proxy::before(server.port());
+    let client = client(&proxy);
+    withstands(&client, &proxy);
+    let stats = BytesBackend::nodes(&client).remove(0);
+    assert!(stats.count("failures") > Some(100) && stats.count("timeouts") > Some(2), "{stats:?}");
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_task_gets_the_right_value_or_an_error_whatever_comes() {
+    let server = Server::start(&[]);
+    let proxy = Proxy::before(server.port());
+    let client = client(&proxy);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    withstands(&Awaited(client.clone(), runtime), &proxy);
+    let stats = BytesBackend::nodes(&client).remove(0);
+    assert!(stats.count("failures") > Some(100) && stats.count("timeouts") > Some(2), "{stats:?}");
+}
