@@ -33,7 +33,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) request: Option<Request<'a>>,
     /// Whether the request is a read that must be of one life of the server with the generations.
     pub(crate) reads: bool,
-    /// Whether it is about a part of a record.
+    /// Whether it is about a part of a record: such travel beside small ones.
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "a blocking caller has a connection of its own"))]
     pub(crate) is_part: bool,
 }
 
@@ -50,7 +51,8 @@ impl Ask<'_> {
     }
 
     /// How long the value is that is to be stored.
-    pub(crate) fn value_len(&self) -> usize {
+    #[cfg(feature = "tokio")]
+    fn value_len(&self) -> usize {
         if let Some(Request::Set(set)) = &self.request { set.value.len() } else { 0 }
     }
 }

@@ -5,6 +5,8 @@
 use std::io::{self, IoSliceMut, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 #[cfg(unix)]
+use std::os::fd::OwnedFd;
+#[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -221,7 +223,7 @@ impl Stream {
                 let left = budget.left(Instant::now());
                 let connected = SockAddr::unix(path).and_then(|path| socket.connect_timeout(&path, left));
                 connected.map_err(refused)?;
-                Ok(Stream::Unix(socket.into()))
+                Ok(Stream::Unix(UnixStream::from(OwnedFd::from(socket))))
             }
             #[cfg(not(unix))]
             Address::Unix(_) => Err(Trouble::Connect("this system has no Unix sockets".to_owned())),
