@@ -10,7 +10,7 @@ use cache_core::key::FarKey;
 
 use crate::address::Address;
 use crate::blocking::{Pool, PoolSettings};
-use crate::budget::Budget;
+use crate::budget::{Budget, Errand};
 use crate::config::Config;
 use crate::node::{Node, NodeSettings, Nodes};
 #[cfg(feature = "tokio")]
@@ -104,9 +104,9 @@ impl Memcached {
         &self.shared.clock
     }
 
-    /// What an operation has that begins now.
-    pub(crate) fn budget(&self) -> Budget {
-        Budget::of(self.shared.config.io_timeout)
+    /// An operation that begins now.
+    pub(crate) fn errand(&self, verb: &'static str) -> Errand {
+        Errand { verb, budget: Budget::of(self.shared.config.io_timeout) }
     }
 
     pub(crate) fn nodes(&self) -> &Nodes {

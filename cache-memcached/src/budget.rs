@@ -9,6 +9,13 @@ pub(crate) struct Budget {
     pub(crate) deadline: Instant,
 }
 
+/// An operation, by the name that its spans have, and the time that it has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Errand {
+    pub(crate) verb: &'static str,
+    pub(crate) budget: Budget,
+}
+
 impl Budget {
     /// From now on, so long.
     pub(crate) fn of(time: Duration) -> Self {

@@ -25,6 +25,9 @@ pub(crate) enum Trouble {
     TooOld(Version),
     /// All connections of the pool are in use, for so long.
     Busy(Duration),
+    /// A future is polled where there is no tokio, or one without its reactor or its timer.
+    #[cfg(feature = "tokio")]
+    NoRuntime,
     /// So many requests, or so many bytes, wait for the node already.
     #[cfg(feature = "tokio")]
     Crowded(&'static str),
@@ -76,6 +79,10 @@ impl fmt::Display for Trouble {
                 write!(f, "memcached {version} is too old: at least {} is needed, for its meta commands", Version::META)
             }
             Trouble::Busy(after) => write!(f, "all connections of the pool were in use for {after:?}; see `pool_size`"),
+            #[cfg(feature = "tokio")]
+            Trouble::NoRuntime => {
+                f.write_str("memcached is awaited under tokio only, with its I/O and its timer switched on")
+            }
             #[cfg(feature = "tokio")]
             Trouble::Crowded(what) => write!(f, "too much waits for the node already; see `{what}`"),
             Trouble::NoGenerations => f.write_str("the node keeps no generations: is it out of memory?"),

@@ -4,7 +4,7 @@
 mod connection;
 mod pool;
 
-use crate::budget::Budget;
+use crate::budget::Errand;
 
 use cache_core::backend::{
     BytesBackend, Check, Fill, FillOutcome, Filled, HandBack, Invalidated, NodeStats, Read, Returned, Seen, Strength,
@@ -23,56 +23,56 @@ use crate::work::{Answer, Ask, Work};
 
 impl BytesBackend for Memcached {
     fn read(&self, read: &Read<'_>) -> Vec<Result<Seen>> {
-        let budget = self.budget();
-        let answers = self.run_now(budget, self.read_asks(read), read.scopes);
+        let errand = self.errand("read");
+        let answers = self.run_now(errand, self.read_asks(read), read.scopes);
         let seen = read.keys.iter().zip(answers).map(|(key, answer)| self.seen(key, answer)).collect();
-        self.whole_now(budget, read.keys.iter(), seen)
+        self.whole_now(errand, read.keys.iter(), seen)
     }
 
     fn fill(&self, fills: &[Fill<'_>], scopes: &[FarKey]) -> Vec<Result<Filled>> {
-        let budget = self.budget();
-        let answers = self.run_now(budget, self.fill_asks(fills), scopes);
+        let errand = self.errand("fill");
+        let answers = self.run_now(errand, self.fill_asks(fills), scopes);
         let mut filled: Vec<_> = fills.iter().zip(answers).map(|(fill, answer)| self.filled(fill, answer)).collect();
         for (fill, filled) in fills.iter().zip(&mut filled) {
             if let Ok(Filled { outcome: FillOutcome::TooLarge { limit }, .. }) = filled
                 && let Some(split) = Split::of(fill, *limit)
             {
-                *filled = self.fill_split_now(budget, fill, &split, scopes);
+                *filled = self.fill_split_now(errand, fill, &split, scopes);
             }
         }
         filled
     }
 
     fn hand_back(&self, claims: &[HandBack<'_>], scopes: &[FarKey]) -> Vec<Result<Returned>> {
-        let answers = self.run_now(self.budget(), self.hand_back_asks(claims), scopes);
+        let answers = self.run_now(self.errand("hand_back"), self.hand_back_asks(claims), scopes);
         claims.iter().zip(answers).map(|(claim, answer)| self.returned(claim, answer)).collect()
     }
 
     fn take(&self, takes: &[Take<'_>], scopes: &[FarKey]) -> Vec<Result<Seen>> {
-        let budget = self.budget();
-        let answers = self.run_now(budget, self.take_asks(takes), scopes);
+        let errand = self.errand("take");
+        let answers = self.run_now(errand, self.take_asks(takes), scopes);
         let seen = takes.iter().zip(answers).map(|(take, answer)| self.seen(take.key, answer)).collect();
-        self.whole_now(budget, takes.iter().map(|take| take.key), seen)
+        self.whole_now(errand, takes.iter().map(|take| take.key), seen)
     }
 
     fn validate(&self, keys: &[FarKey], scopes: &[FarKey]) -> Vec<Result<Check>> {
-        let answers: Vec<_> = self.run_now(self.budget(), self.validate_asks(keys), scopes).collect();
+        let answers: Vec<_> = self.run_now(self.errand("validate"), self.validate_asks(keys), scopes).collect();
         let accidents = self.accident_asks(keys, &answers);
-        self.run_now(self.budget(), accidents, &[]).for_each(drop);
+        self.run_now(self.errand("validate"), accidents, &[]).for_each(drop);
         keys.iter().zip(answers).map(|(key, answer)| self.checked(key, answer)).collect()
     }
 
     fn invalidate(&self, keys: &[FarKey], strength: Strength, region: &FarKey) -> Vec<Invalidated> {
         let asks = self.invalidate_asks(keys, strength, region);
         let _settled = self.unless_settled(keys, Some(region));
-        let answers = self.run_now(self.budget(), asks, &[]);
+        let answers = self.run_now(self.errand("invalidate"), asks, &[]);
         keys.iter().zip(answers).map(|(key, answer)| self.invalidated(key, region, answer)).collect()
     }
 
     fn bump(&self, scopes: &[FarKey]) -> Vec<Invalidated> {
         let asks = self.bump_asks(scopes);
         let _settled = self.unless_settled(scopes, None);
-        let answers = self.run_now(self.budget(), asks, &[]);
+        let answers = self.run_now(self.errand("bump"), asks, &[]);
         self.bumped(scopes, answers)
     }
 
@@ -89,36 +89,36 @@ impl Memcached {
     /// Puts those records together that are kept in parts.
     fn whole_now<'k>(
         &self,
-        budget: Budget,
+        errand: Errand,
         keys: impl Iterator<Item = &'k FarKey>,
         mut seen: Vec<Result<Seen>>,
     ) -> Vec<Result<Seen>> {
         if let Some(parts) = self.parts_of(keys, &seen) {
-            let answers: Vec<_> = self.run_now(budget, self.part_read_asks(&parts), &[]).collect();
+            let answers: Vec<_> = self.run_now(errand, self.part_read_asks(&parts), &[]).collect();
             parts.join(self, answers.into_iter(), &mut seen);
         }
         seen
     }
 
     /// Stores a record in parts: the parts first, the manifest last. What was sent in vain is deleted.
-    fn fill_split_now(&self, budget: Budget, fill: &Fill<'_>, split: &Split<'_>, scopes: &[FarKey]) -> Result<Filled> {
-        let standing: Vec<_> = self.run_now(budget, self.standing_ask(fill), &[]).collect();
+    fn fill_split_now(&self, errand: Errand, fill: &Fill<'_>, split: &Split<'_>, scopes: &[FarKey]) -> Result<Filled> {
+        let standing: Vec<_> = self.run_now(errand, self.standing_ask(fill), &[]).collect();
         let accidents = self.accident_asks(std::slice::from_ref(fill.key), &standing);
-        self.run_now(budget, accidents, &[]).for_each(drop);
+        self.run_now(errand, accidents, &[]).for_each(drop);
         if let Some(superseded) = self.standing(fill, standing)? {
             return Ok(superseded);
         }
-        let parts = self.run_now(budget, self.part_fill_asks(fill, split), &[]);
+        let parts = self.run_now(errand, self.part_fill_asks(fill, split), &[]);
         let filled = match self.parts_filled(fill, parts) {
             Ok(()) => {
                 let manifest = Fill { record: &split.manifest, ..*fill };
-                let answer = self.run_now(budget, self.fill_asks(&[manifest]), scopes).next();
+                let answer = self.run_now(errand, self.fill_asks(&[manifest]), scopes).next();
                 self.filled(&manifest, answer.unwrap_or(Err(Trouble::closed(false))))
             }
             Err(error) => Err(error),
         };
         if !filled.as_ref().is_ok_and(|filled| matches!(filled.outcome, FillOutcome::Stored(_))) {
-            self.run_now(budget, self.part_delete_asks(fill, split), &[]).for_each(drop);
+            self.run_now(errand, self.part_delete_asks(fill, split), &[]).for_each(drop);
         }
         filled
     }
@@ -126,20 +126,21 @@ impl Memcached {
     /// Runs an operation to its end, within its budget.
     fn run_now<'a>(
         &self,
-        budget: Budget,
+        errand: Errand,
         asks: impl Iterator<Item = Ask<'a>>,
         scopes: &'a [FarKey],
     ) -> impl Iterator<Item = Result<Answer, Trouble>> {
         let mut work = Work::new(asks, scopes, self.clock().now());
         while let Some((part, node)) = work.next() {
             let (known, blacklist) = (self.nodes().node(node), self.config().blacklist);
-            if let Err(trouble) = known.admit(budget.started, blacklist) {
+            if let Err(trouble) = known.admit(errand.budget.started, blacklist) {
                 work.give_up(part, trouble);
                 continue;
             }
             let _under_way = known.under_way();
             let mut batch = |server: &_| work.batch(part, self.nodes(), server);
-            let result = self.pool(node).exchange(budget, &mut batch);
+            let span = tracing::trace_span!("memcached", node = &*known.name, verb = errand.verb);
+            let result = span.in_scope(|| self.pool(node).exchange(errand.budget, &mut batch));
             let outcome = work.absorb(part, self.nodes(), result, || self.clock().now());
             known.report(&outcome, blacklist);
         }

@@ -101,7 +101,7 @@ impl Links {
 
     /// A connection of this runtime, made if there is none.
     async fn link(&self, size: Size, budget: Budget) -> Result<Arc<Link>, Trouble> {
-        let runtime = Handle::try_current().map_err(|_| no_runtime())?.id();
+        let runtime = Handle::try_current().map_err(|_| Trouble::NoRuntime)?.id();
         let which = match size {
             Size::Small => Which::Small,
             Size::Large => Which::Large(self.runtimes().entry(runtime).or_default().least_busy()),
@@ -129,7 +129,7 @@ impl Links {
             Some(outcome) => outcome,
             None => {
                 self.runtimes().entry(runtime).or_default().unusable = true;
-                Err(no_runtime())
+                Err(Trouble::NoRuntime)
             }
         }
     }
@@ -138,7 +138,7 @@ impl Links {
         let mut runtimes = self.runtimes();
         let runtime = runtimes.entry(runtime).or_default();
         if runtime.unusable {
-            return Err(no_runtime());
+            return Err(Trouble::NoRuntime);
         }
         let slot = runtime.slot(which);
         Ok(match slot.usable() {
@@ -189,10 +189,6 @@ impl Slot {
 enum Known {
     Link(Arc<Link>),
     Connecting(Arc<tokio::sync::Mutex<()>>),
-}
-
-fn no_runtime() -> Trouble {
-    Trouble::Connect("memcached is awaited under tokio only, with its I/O and its timer switched on".to_owned())
 }
 
 /// The future's output; `None` if it panics. tokio does not tell whether a runtime has its reactor and its timer

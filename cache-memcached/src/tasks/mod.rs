@@ -11,12 +11,13 @@ use cache_core::backend::{
 };
 use cache_core::error::Result;
 use cache_core::key::FarKey;
+use tracing::Instrument as _;
 
 pub(crate) use links::{LinkSettings, Links, Size};
 pub(crate) use queue::Bounds;
 
 use crate::backend::Memcached;
-use crate::budget::Budget;
+use crate::budget::Errand;
 use crate::split::Split;
 use crate::trouble::Trouble;
 use crate::work::{Answer, Ask, Work};
@@ -24,24 +25,24 @@ use crate::work::{Answer, Ask, Work};
 impl AsyncBytesBackend for Memcached {
     fn read<'a>(&'a self, read: &'a Read<'a>) -> BoxFuture<'a, Vec<Result<Seen>>> {
         Box::pin(async move {
-            let budget = self.budget();
-            let answers = self.run(budget, self.read_asks(read), read.scopes).await;
+            let errand = self.errand("read");
+            let answers = self.run(errand, self.read_asks(read), read.scopes).await;
             let seen = read.keys.iter().zip(answers).map(|(key, answer)| self.seen(key, answer)).collect();
-            self.whole(budget, read.keys.iter(), seen).await
+            self.whole(errand, read.keys.iter(), seen).await
         })
     }
 
     fn fill<'a>(&'a self, fills: &'a [Fill<'a>], scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Result<Filled>>> {
         Box::pin(async move {
-            let budget = self.budget();
-            let answers = self.run(budget, self.fill_asks(fills), scopes).await;
+            let errand = self.errand("fill");
+            let answers = self.run(errand, self.fill_asks(fills), scopes).await;
             let mut filled: Vec<_> =
                 fills.iter().zip(answers).map(|(fill, answer)| self.filled(fill, answer)).collect();
             for (fill, filled) in fills.iter().zip(&mut filled) {
                 if let Ok(Filled { outcome: FillOutcome::TooLarge { limit }, .. }) = filled
                     && let Some(split) = Split::of(fill, *limit)
                 {
-                    *filled = self.fill_split(budget, fill, &split, scopes).await;
+                    *filled = self.fill_split(errand, fill, &split, scopes).await;
                 }
             }
             filled
@@ -54,25 +55,25 @@ impl AsyncBytesBackend for Memcached {
         scopes: &'a [FarKey],
     ) -> BoxFuture<'a, Vec<Result<Returned>>> {
         Box::pin(async move {
-            let answers = self.run(self.budget(), self.hand_back_asks(claims), scopes).await;
+            let answers = self.run(self.errand("hand_back"), self.hand_back_asks(claims), scopes).await;
             claims.iter().zip(answers).map(|(claim, answer)| self.returned(claim, answer)).collect()
         })
     }
 
     fn take<'a>(&'a self, takes: &'a [Take<'a>], scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Result<Seen>>> {
         Box::pin(async move {
-            let budget = self.budget();
-            let answers = self.run(budget, self.take_asks(takes), scopes).await;
+            let errand = self.errand("take");
+            let answers = self.run(errand, self.take_asks(takes), scopes).await;
             let seen = takes.iter().zip(answers).map(|(take, answer)| self.seen(take.key, answer)).collect();
-            self.whole(budget, takes.iter().map(|take| take.key), seen).await
+            self.whole(errand, takes.iter().map(|take| take.key), seen).await
         })
     }
 
     fn validate<'a>(&'a self, keys: &'a [FarKey], scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Result<Check>>> {
         Box::pin(async move {
-            let answers: Vec<_> = self.run(self.budget(), self.validate_asks(keys), scopes).await.collect();
+            let answers: Vec<_> = self.run(self.errand("validate"), self.validate_asks(keys), scopes).await.collect();
             let accidents = self.accident_asks(keys, &answers);
-            self.run(self.budget(), accidents, &[]).await.for_each(drop);
+            self.run(self.errand("validate"), accidents, &[]).await.for_each(drop);
             keys.iter().zip(answers).map(|(key, answer)| self.checked(key, answer)).collect()
         })
     }
@@ -88,7 +89,7 @@ impl AsyncBytesBackend for Memcached {
         let settled = self.unless_settled(keys, Some(region));
         Box::pin(async move {
             let _settled = settled;
-            let answers = self.run(self.budget(), asks, &[]).await;
+            let answers = self.run(self.errand("invalidate"), asks, &[]).await;
             keys.iter().zip(answers).map(|(key, answer)| self.invalidated(key, region, answer)).collect()
         })
     }
@@ -98,7 +99,7 @@ impl AsyncBytesBackend for Memcached {
         let settled = self.unless_settled(scopes, None);
         Box::pin(async move {
             let _settled = settled;
-            let answers = self.run(self.budget(), asks, &[]).await;
+            let answers = self.run(self.errand("bump"), asks, &[]).await;
             self.bumped(scopes, answers)
         })
     }
@@ -116,12 +117,12 @@ impl Memcached {
     /// Puts those records together that are kept in parts.
     async fn whole<'k>(
         &self,
-        budget: Budget,
+        errand: Errand,
         keys: impl Iterator<Item = &'k FarKey>,
         mut seen: Vec<Result<Seen>>,
     ) -> Vec<Result<Seen>> {
         if let Some(parts) = self.parts_of(keys, &seen) {
-            let answers: Vec<_> = self.run(budget, self.part_read_asks(&parts), &[]).await.collect();
+            let answers: Vec<_> = self.run(errand, self.part_read_asks(&parts), &[]).await.collect();
             parts.join(self, answers.into_iter(), &mut seen);
         }
         seen
@@ -130,28 +131,28 @@ impl Memcached {
     /// Stores a record in parts: the parts first, the manifest last. What was sent in vain is deleted.
     async fn fill_split(
         &self,
-        budget: Budget,
+        errand: Errand,
         fill: &Fill<'_>,
         split: &Split<'_>,
         scopes: &[FarKey],
     ) -> Result<Filled> {
-        let standing: Vec<_> = self.run(budget, self.standing_ask(fill), &[]).await.collect();
+        let standing: Vec<_> = self.run(errand, self.standing_ask(fill), &[]).await.collect();
         let accidents = self.accident_asks(std::slice::from_ref(fill.key), &standing);
-        self.run(budget, accidents, &[]).await.for_each(drop);
+        self.run(errand, accidents, &[]).await.for_each(drop);
         if let Some(superseded) = self.standing(fill, standing)? {
             return Ok(superseded);
         }
-        let parts: Vec<_> = self.run(budget, self.part_fill_asks(fill, split), &[]).await.collect();
+        let parts: Vec<_> = self.run(errand, self.part_fill_asks(fill, split), &[]).await.collect();
         let filled = match self.parts_filled(fill, parts.into_iter()) {
             Ok(()) => {
                 let manifest = Fill { record: &split.manifest, ..*fill };
-                let answer = self.run(budget, self.fill_asks(&[manifest]), scopes).await.next();
+                let answer = self.run(errand, self.fill_asks(&[manifest]), scopes).await.next();
                 self.filled(&manifest, answer.unwrap_or(Err(Trouble::closed(false))))
             }
             Err(error) => Err(error),
         };
         if !filled.as_ref().is_ok_and(|filled| matches!(filled.outcome, FillOutcome::Stored(_))) {
-            self.run(budget, self.part_delete_asks(fill, split), &[]).await.for_each(drop);
+            self.run(errand, self.part_delete_asks(fill, split), &[]).await.for_each(drop);
         }
         filled
     }
@@ -159,7 +160,7 @@ impl Memcached {
     /// Runs an operation to its end, within its budget.
     async fn run<'a>(
         &self,
-        budget: Budget,
+        errand: Errand,
         asks: impl Iterator<Item = Ask<'a>> + Send,
         scopes: &'a [FarKey],
     ) -> impl Iterator<Item = Result<Answer, Trouble>> {
@@ -167,13 +168,14 @@ impl Memcached {
         let size = if work.is_large(self.sizes()) { Size::Large } else { Size::Small };
         while let Some((part, node)) = work.next() {
             let (known, blacklist) = (self.nodes().node(node), self.config().blacklist);
-            if let Err(trouble) = known.admit(budget.started, blacklist) {
+            if let Err(trouble) = known.admit(errand.budget.started, blacklist) {
                 work.give_up(part, trouble);
                 continue;
             }
             let _under_way = known.under_way();
             let mut batch = |server: &_| work.batch(part, self.nodes(), server);
-            let result = self.links(node).exchange(budget, size, &mut batch).await;
+            let span = tracing::trace_span!("memcached", node = &*known.name, verb = errand.verb);
+            let result = self.links(node).exchange(errand.budget, size, &mut batch).instrument(span).await;
             let outcome = work.absorb(part, self.nodes(), result, || self.clock().now());
             known.report(&outcome, blacklist);
         }

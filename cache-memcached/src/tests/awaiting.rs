@@ -290,4 +290,7 @@ fn without_a_reactor_or_a_timer_it_is_an_error_and_no_panic() {
             assert!(error.contains("under tokio only"), "{error}");
         }
     }
+    let stats = AsyncBytesBackend::nodes(&client).remove(0);
+    assert_eq!(stats.set_aside_for, None, "that is not the node's fault: {stats:?}");
+    assert!(one_thread().block_on(read(&client, &key(0))).is_ok());
 }

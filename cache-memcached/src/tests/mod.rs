@@ -8,6 +8,7 @@ mod faults;
 mod many;
 mod parts;
 mod rows;
+mod spans;
 mod suite;
 mod troubles;
 
