@@ -29,6 +29,11 @@ impl Budget {
         Budget { deadline: self.deadline.min(within.deadline), ..within }
     }
 
+    /// Whether nothing is left. What is not sent for that reason is not held against the node.
+    pub(crate) fn is_spent(self) -> bool {
+        self.left(Instant::now()).is_zero()
+    }
+
     /// What is left of it.
     pub(crate) fn left(self, now: Instant) -> Duration {
         self.deadline.saturating_duration_since(now)

@@ -140,6 +140,11 @@ impl Memcached {
         Ok(())
     }
 
+    /// The parts took all of the time.
+    pub(crate) fn too_late(&self, fill: &Fill<'_>) -> Error {
+        self.failed(fill.key, &Trouble::TimedOut(self.config().io_timeout))
+    }
+
     pub(crate) fn part_delete_asks<'a>(&self, fill: &Fill<'_>, split: &'a Split<'_>) -> impl Iterator<Item = Ask<'a>> {
         let node = self.owner(fill.key);
         split.keys.iter().map(move |key| {

@@ -110,6 +110,7 @@ impl Memcached {
         }
         let parts = self.run_now(errand, self.part_fill_asks(fill, split), &[]);
         let filled = match self.parts_filled(fill, parts) {
+            Ok(()) if errand.budget.is_spent() => Err(self.too_late(fill)),
             Ok(()) => {
                 let manifest = Fill { record: &split.manifest, ..*fill };
                 let answer = self.run_now(errand, self.fill_asks(&[manifest]), scopes).next();
@@ -117,7 +118,9 @@ impl Memcached {
             }
             Err(error) => Err(error),
         };
-        if !filled.as_ref().is_ok_and(|filled| matches!(filled.outcome, FillOutcome::Stored(_))) {
+        let is_stored = filled.as_ref().is_ok_and(|filled| matches!(filled.outcome, FillOutcome::Stored(_)));
+        // Without the time for it they end with their TTL.
+        if !is_stored && !errand.budget.is_spent() {
             self.run_now(errand, self.part_delete_asks(fill, split), &[]).for_each(drop);
         }
         filled

@@ -144,6 +144,7 @@ impl Memcached {
         }
         let parts: Vec<_> = self.run(errand, self.part_fill_asks(fill, split), &[]).await.collect();
         let filled = match self.parts_filled(fill, parts.into_iter()) {
+            Ok(()) if errand.budget.is_spent() => Err(self.too_late(fill)),
             Ok(()) => {
                 let manifest = Fill { record: &split.manifest, ..*fill };
                 let answer = self.run(errand, self.fill_asks(&[manifest]), scopes).await.next();
@@ -151,7 +152,9 @@ impl Memcached {
             }
             Err(error) => Err(error),
         };
-        if !filled.as_ref().is_ok_and(|filled| matches!(filled.outcome, FillOutcome::Stored(_))) {
+        let is_stored = filled.as_ref().is_ok_and(|filled| matches!(filled.outcome, FillOutcome::Stored(_)));
+        // Without the time for it they end with their TTL.
+        if !is_stored && !errand.budget.is_spent() {
             self.run(errand, self.part_delete_asks(fill, split), &[]).await.for_each(drop);
         }
         filled
