@@ -114,8 +114,15 @@ fn pending(bench: &Bench) -> Verdict {
         if strength == Strength::Hard {
             holds("the first read once the node is back", &seen, None)?;
         }
+        // What is repeated until it is answered may be carried out twice. The second time takes the claim back, which
+        // costs a load; it never brings back what was invalidated.
         let after = bench.claim(bench.other(), &key)?;
-        claimed("a claim of another process after it", &after, Claim::Elsewhere)?;
+        expect(matches!(after.claim, Claim::Elsewhere | Claim::Won), || {
+            format!("a claim of another process after it should be Elsewhere or Won: {after:?}")
+        })?;
+        if strength == Strength::Hard {
+            holds("a read of another process after it", &after, None)?;
+        }
     }
     Ok(())
 }
