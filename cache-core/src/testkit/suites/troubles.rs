@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::bench::{Bench, LEASE, Trouble, claimed, done, holds, stored, superseded, won};
+use super::bench::{Bench, LEASE, Trouble, done, holds, stored, superseded, won};
 use super::{Case, Unmet, Verdict, expect, expect_eq};
 use crate::backend::{Claim, Fill, HandBack, Invalidated, Kept, Lease, Strength, Take, Token};
 use crate::key::FarKey;
