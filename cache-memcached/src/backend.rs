@@ -73,7 +73,7 @@ impl Memcached {
             max_lifetime: config.max_lifetime,
             connect_timeout: config.connect_timeout,
         };
-        let pools = nodes.iter().map(|node| Pool::new(node.clone(), settings.clone())).collect();
+        let pools = nodes.iter().map(|node| Pool::new(node.clone(), settings)).collect();
         #[cfg(feature = "tokio")]
         let link_settings = LinkSettings {
             connect_timeout: config.connect_timeout,

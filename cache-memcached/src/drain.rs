@@ -3,14 +3,14 @@
 //! It lives only while something is owed that its own request did not settle. It asks a node at most as often as a
 //! node that is set aside may be asked, on a connection of its own each time.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::batch::Batch;
 use crate::blocking::Connection;
 use crate::budget::Budget;
 use crate::node::Node;
-use crate::pending::Replay;
 use crate::trouble::Trouble;
 
 /// How many invalidations travel together.
@@ -20,6 +20,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_secs(4);
 
 static DRAIN: Mutex<Drain> = Mutex::new(Drain { nodes: Vec::new(), is_running: false });
+
+/// There is another node. It does not wait until one that does not answer is asked again.
+static STIRRED: Condvar = Condvar::new();
 
 struct Drain {
     /// They are held until they are owed nothing: what a region owed when it ended is still true.
@@ -32,6 +35,7 @@ pub(crate) fn stir(node: &Arc<Node>) {
     let mut drain = drain();
     if drain.nodes.iter().all(|known| !Arc::ptr_eq(known, node)) {
         drain.nodes.push(node.clone());
+        STIRRED.notify_one();
     }
     if drain.is_running {
         return;
@@ -50,21 +54,22 @@ fn run() {
     loop {
         let nodes = drain().nodes.clone();
         let mut any_answered = false;
-        for node in nodes {
-            while node.owes_any() && settle_some(&node).is_ok() {
+        for node in &nodes {
+            while node.owes_any() && settle_some(node).is_ok() {
                 any_answered = true;
             }
         }
-        {
-            let mut drain = drain();
-            drain.nodes.retain(|node| node.owes_any());
-            if drain.nodes.is_empty() {
-                drain.is_running = false;
-                return;
-            }
+        let mut drain = drain();
+        drain.nodes.retain(|node| node.owes_any());
+        if drain.nodes.is_empty() {
+            drain.is_running = false;
+            return;
         }
-        pause = if any_answered { FIRST_PAUSE } else { LAST_PAUSE.min(pause * 2) };
-        thread::sleep(pause);
+        let was_asked = |node: &Arc<Node>| nodes.iter().any(|asked| Arc::ptr_eq(asked, node));
+        if drain.nodes.iter().all(was_asked) {
+            pause = if any_answered { FIRST_PAUSE } else { LAST_PAUSE.min(pause * 2) };
+            drop(STIRRED.wait_timeout(drain, pause));
+        }
     }
 }
 
@@ -80,16 +85,10 @@ fn settle_some(node: &Arc<Node>) -> Result<(), Trouble> {
 fn exchange(node: &Arc<Node>, budget: Budget, connect_timeout: Duration) -> Result<(), Trouble> {
     let mut connection = Connection::open(node, budget.at_most(connect_timeout))?;
     let replays = node.pending(TOGETHER);
-    let mut batch = crate::batch::Batch::with_room(replays.len());
+    let mut batch = Batch::with_room(replays.len());
     replays.iter().for_each(|replay| replay.push(&mut batch));
     let replied = connection.exchange(batch, budget, Instant::now())?;
-    for (replay, reply) in replays.iter().zip(&replied.replies) {
-        if !Replay::is_done_by(&reply.code) {
-            return Err(Trouble::Refused(format!("{:?}", reply.code)));
-        }
-        node.replayed(replay);
-    }
-    Ok(())
+    node.replayed(&replays, &mut replied.replies.into_iter())
 }
 
 fn drain() -> MutexGuard<'static, Drain> {

@@ -18,6 +18,7 @@ mod identity;
 mod inbox;
 mod node;
 mod operations;
+mod parts;
 mod pending;
 pub mod proto;
 mod replies;

@@ -12,8 +12,8 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::health::{Change, Health};
 use crate::identity::Identity;
-
 use crate::pending::{Due, Pending, Replay};
+use crate::proto::Reply;
 use crate::server::Server;
 use crate::trouble::Trouble;
 
@@ -181,8 +181,19 @@ impl Node {
         replays
     }
 
-    pub(crate) fn replayed(&self, replay: &Replay) {
-        self.note(|pending| pending.done(replay));
+    /// Takes in the replies to these replays, which come first. One that is refused stays owed, and so do those behind.
+    pub(crate) fn replayed(
+        &self,
+        replays: &[Replay],
+        replies: &mut impl Iterator<Item = Reply>,
+    ) -> Result<(), Trouble> {
+        for replay in replays {
+            match replies.next().map(|reply| reply.code) {
+                Some(code) if Replay::is_done_by(&code) => self.note(|pending| pending.done(replay)),
+                other => return Err(Trouble::Refused(format!("{other:?}"))),
+            }
+        }
+        Ok(())
     }
 
     fn note(&self, change: impl FnOnce(&mut Pending)) {

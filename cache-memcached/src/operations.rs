@@ -15,14 +15,13 @@ use crate::backend::Memcached;
 use crate::drain;
 use crate::pending::Due;
 use crate::proto::{Code, Delete, Get, Key, Left, Reply, Request, Set};
-use crate::split::{Manifest, Split};
 use crate::trouble::Trouble;
 use crate::work::{Answer, Ask, Unsent};
 
 /// Beyond it memcached takes a TTL for an absolute time.
 pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-type Answered = Result<Answer, Trouble>;
+pub(crate) type Answered = Result<Answer, Trouble>;
 
 impl Memcached {
     pub(crate) fn read_asks<'a>(&self, read: &Read<'a>) -> impl Iterator<Item = Ask<'a>> {
@@ -101,78 +100,6 @@ impl Memcached {
             (_, other) => return Err(self.odd(fill.key, other)),
         };
         Ok(Filled { outcome, generations: answer.generations, proved: answer.proved })
-    }
-
-    /// Whether the slot is as it was, asked before the parts of a record are sent in vain.
-    pub(crate) fn standing_ask<'a>(&self, fill: &Fill<'a>) -> impl Iterator<Item = Ask<'a>> {
-        let get = Get { meta: true, ..Get::new(bytes(fill.key)) };
-        std::iter::once(self.ask(fill.key, Some(Request::Get(get)), false))
-    }
-
-    /// `None` if it is; otherwise what came of the fill.
-    pub(crate) fn standing(&self, fill: &Fill<'_>, mut answers: Vec<Answered>) -> Result<Option<Filled>> {
-        let answer = answers.pop().unwrap_or(Err(Trouble::closed(false)));
-        let answer = answer.map_err(|trouble| self.failed(fill.key, &trouble))?;
-        let Some(reply) = &answer.reply else { return Err(self.odd(fill.key, None)) };
-        if token(reply) == Some(fill.token) {
-            return Ok(None);
-        }
-        let Answer { generations, proved, .. } = answer;
-        Ok(Some(Filled { outcome: FillOutcome::Superseded, generations, proved }))
-    }
-
-    pub(crate) fn part_fill_asks<'a>(&self, fill: &Fill<'_>, split: &'a Split<'_>) -> impl Iterator<Item = Ask<'a>> {
-        let (node, ttl) = (self.owner(fill.key), Some(whole_seconds(Split::keep(fill)).max(1)));
-        split.parts().map(move |(key, part)| {
-            let set = Set { ttl, ..Set::new(bytes(key), part) };
-            Ask { node, is_part: true, ..self.ask(key, Some(Request::Set(set)), false) }
-        })
-    }
-
-    /// Whether all parts are there.
-    pub(crate) fn parts_filled(&self, fill: &Fill<'_>, answers: impl Iterator<Item = Answered>) -> Result<()> {
-        for answer in answers {
-            match answer.map_err(|trouble| self.failed(fill.key, &trouble))?.reply {
-                Some(reply) if reply.code == Code::Done => {}
-                other => return Err(self.odd(fill.key, other.as_ref())),
-            }
-        }
-        Ok(())
-    }
-
-    /// The parts took all of the time.
-    pub(crate) fn too_late(&self, fill: &Fill<'_>) -> Error {
-        self.failed(fill.key, &Trouble::TimedOut(self.config().io_timeout))
-    }
-
-    pub(crate) fn part_delete_asks<'a>(&self, fill: &Fill<'_>, split: &'a Split<'_>) -> impl Iterator<Item = Ask<'a>> {
-        let node = self.owner(fill.key);
-        split.keys.iter().map(move |key| {
-            let delete = Request::Delete(Delete::new(bytes(key)));
-            Ask { node, is_part: true, ..self.ask(key, Some(delete), false) }
-        })
-    }
-
-    pub(crate) fn part_read_asks<'a>(&self, parts: &'a Parts) -> impl Iterator<Item = Ask<'a>> {
-        parts.keys.iter().map(move |(node, key)| {
-            let get = Get { value: true, ..Get::new(bytes(key)) };
-            Ask { node: *node, is_part: true, ..self.ask(key, Some(Request::Get(get)), false) }
-        })
-    }
-
-    /// The parts of those records that are kept in parts; `None` if none is.
-    pub(crate) fn parts_of<'k>(&self, keys: impl Iterator<Item = &'k FarKey>, seen: &[Result<Seen>]) -> Option<Parts> {
-        let mut parts = Parts { records: Vec::new(), keys: Vec::new() };
-        for (place, (key, seen)) in keys.zip(seen).enumerate() {
-            let record = seen.as_ref().ok().and_then(|seen| seen.record.as_deref());
-            if let Some(manifest) = record.and_then(Manifest::parse)
-                && let Some(keys) = manifest.keys(key)
-            {
-                parts.records.push((place, manifest, keys.len()));
-                parts.keys.extend(keys.into_iter().map(|key_of_part| (self.owner(key), key_of_part)));
-            }
-        }
-        (!parts.records.is_empty()).then_some(parts)
     }
 
     pub(crate) fn hand_back_asks<'a>(&self, claims: &[HandBack<'a>]) -> impl Iterator<Item = Ask<'a>> {
@@ -287,7 +214,7 @@ impl Memcached {
         scopes.iter().map(of_scope).collect()
     }
 
-    fn ask<'a>(&self, key: &'a FarKey, request: Option<Request<'a>>, reads: bool) -> Ask<'a> {
+    pub(crate) fn ask<'a>(&self, key: &'a FarKey, request: Option<Request<'a>>, reads: bool) -> Ask<'a> {
         Ask { node: self.owner(key), key, before: None, request, reads, is_part: false }
     }
 
@@ -297,55 +224,17 @@ impl Memcached {
         token(reply).filter(|_| server.is_some_and(|server| server.features.fenced_delete))
     }
 
-    fn failed(&self, key: &FarKey, trouble: &Trouble) -> Error {
+    pub(crate) fn failed(&self, key: &FarKey, trouble: &Trouble) -> Error {
         trouble.at(&self.nodes().node(self.owner(key)).name)
     }
 
-    fn odd(&self, key: &FarKey, reply: Option<&Reply>) -> Error {
+    pub(crate) fn odd(&self, key: &FarKey, reply: Option<&Reply>) -> Error {
         let said = match reply.map(|reply| &reply.code) {
             Some(Code::ServerError(text)) => format!("the node answered `SERVER_ERROR {text}`"),
             Some(code) => format!("the node answered {code:?}, which was not expected"),
             None => "the node answered nothing".to_owned(),
         };
         Error::new(Kind::Backend, said).with("node", &self.nodes().node(self.owner(key)).name)
-    }
-}
-
-/// What has to be read to put records together.
-#[derive(Debug)]
-pub(crate) struct Parts {
-    /// The place of each record among those that were read, and how many parts it has.
-    records: Vec<(usize, Manifest, usize)>,
-    /// The parts' keys and nodes, record by record.
-    keys: Vec<(usize, FarKey)>,
-}
-
-impl Parts {
-    /// Puts each record in the place of its manifest. A manifest whose parts do not come stays, and is read as torn; of
-    /// one whose node failed meanwhile nothing is known.
-    pub(crate) fn join(
-        self,
-        client: &Memcached,
-        mut answers: impl Iterator<Item = Answered>,
-        seen: &mut [Result<Seen>],
-    ) {
-        let mut keys = self.keys.iter();
-        for (place, manifest, count) in self.records {
-            let mut failed = None;
-            let parts = keys.by_ref().zip(answers.by_ref()).take(count).map(|((_, key), answer)| match answer {
-                Ok(answer) => answer.reply.and_then(|reply| reply.value),
-                Err(trouble) => {
-                    failed = Some(client.failed(key, &trouble));
-                    None
-                }
-            });
-            let parts: Vec<_> = parts.collect();
-            match (failed, manifest.join(parts.into_iter()), &mut seen[place]) {
-                (Some(error), ..) => seen[place] = Err(error),
-                (None, Some(record), Ok(seen)) => seen.record = Some(record),
-                _ => {}
-            }
-        }
     }
 }
 
@@ -375,12 +264,12 @@ fn refusal(fill: &Fill<'_>) -> Option<Error> {
     too_long.then(|| Error::new(Kind::Config, "memcached keeps nothing for more than 30 days, grace included"))
 }
 
-fn bytes(key: &FarKey) -> Key<'_> {
+pub(crate) fn bytes(key: &FarKey) -> Key<'_> {
     Key::checked_before(key.as_str())
 }
 
 /// CAS 0 is what a server without CAS tells: no fence.
-fn token(reply: &Reply) -> Option<Token> {
+pub(crate) fn token(reply: &Reply) -> Option<Token> {
     reply.cas.filter(|cas| *cas != 0).map(Token)
 }
 
@@ -391,7 +280,7 @@ fn left(reply: &Reply) -> Option<Duration> {
     }
 }
 
-fn whole_seconds(duration: Duration) -> u32 {
+pub(crate) fn whole_seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }
 

@@ -204,14 +204,9 @@ impl<'a> Work<'a> {
         let Work { asked, scopes, parts, .. } = self;
         let part = &mut parts[index];
         let (mut replies, found) = (replied.replies.into_iter(), replied.generations);
-        for replay in std::mem::take(&mut part.replays) {
-            match replies.next().map(|reply| reply.code) {
-                Some(code) if Replay::is_done_by(&code) => node.replayed(&replay),
-                other => {
-                    part.outcome = Some(Err(Trouble::Refused(format!("{other:?}"))));
-                    return;
-                }
-            }
+        if let Err(refused) = node.replayed(&part.replays, &mut replies) {
+            part.outcome = Some(Err(refused));
+            return;
         }
         replies.by_ref().take(part.missing.len()).for_each(drop);
         for Asked { ask, reply, sent_before, unsent, .. } in &mut asked[part.asked.clone()] {

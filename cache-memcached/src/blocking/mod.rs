@@ -4,8 +4,6 @@
 mod connection;
 mod pool;
 
-use crate::budget::Errand;
-
 use cache_core::backend::{
     BytesBackend, Check, Fill, FillOutcome, Filled, HandBack, Invalidated, NodeStats, Read, Returned, Seen, Strength,
     Take,
@@ -17,6 +15,7 @@ pub(crate) use connection::Connection;
 pub(crate) use pool::{Pool, PoolSettings};
 
 use crate::backend::Memcached;
+use crate::budget::Errand;
 use crate::split::Split;
 use crate::trouble::Trouble;
 use crate::work::{Answer, Ask, Work};
@@ -56,9 +55,10 @@ impl BytesBackend for Memcached {
     }
 
     fn validate(&self, keys: &[FarKey], scopes: &[FarKey]) -> Vec<Result<Check>> {
-        let answers: Vec<_> = self.run_now(self.errand("validate"), self.validate_asks(keys), scopes).collect();
+        let errand = self.errand("validate");
+        let answers: Vec<_> = self.run_now(errand, self.validate_asks(keys), scopes).collect();
         let accidents = self.accident_asks(keys, &answers);
-        self.run_now(self.errand("validate"), accidents, &[]).for_each(drop);
+        self.run_now(errand, accidents, &[]).for_each(drop);
         keys.iter().zip(answers).map(|(key, answer)| self.checked(key, answer)).collect()
     }
 
@@ -94,7 +94,7 @@ impl Memcached {
         mut seen: Vec<Result<Seen>>,
     ) -> Vec<Result<Seen>> {
         if let Some(parts) = self.parts_of(keys, &seen) {
-            let answers: Vec<_> = self.run_now(errand, self.part_read_asks(&parts), &[]).collect();
+            let answers: Vec<_> = self.run_now(errand, parts.read_asks(), &[]).collect();
             parts.join(self, answers.into_iter(), &mut seen);
         }
         seen

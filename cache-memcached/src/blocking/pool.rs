@@ -14,7 +14,7 @@ use crate::server::Server;
 use crate::trouble::Trouble;
 
 /// How a pool is run; see [`Config`](crate::config::Config).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct PoolSettings {
     pub(crate) size: usize,
     pub(crate) max_idle: usize,

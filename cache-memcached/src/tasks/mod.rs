@@ -71,9 +71,10 @@ impl AsyncBytesBackend for Memcached {
 
     fn validate<'a>(&'a self, keys: &'a [FarKey], scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Result<Check>>> {
         Box::pin(async move {
-            let answers: Vec<_> = self.run(self.errand("validate"), self.validate_asks(keys), scopes).await.collect();
+            let errand = self.errand("validate");
+            let answers: Vec<_> = self.run(errand, self.validate_asks(keys), scopes).await.collect();
             let accidents = self.accident_asks(keys, &answers);
-            self.run(self.errand("validate"), accidents, &[]).await.for_each(drop);
+            self.run(errand, accidents, &[]).await.for_each(drop);
             keys.iter().zip(answers).map(|(key, answer)| self.checked(key, answer)).collect()
         })
     }
@@ -122,7 +123,7 @@ impl Memcached {
         mut seen: Vec<Result<Seen>>,
     ) -> Vec<Result<Seen>> {
         if let Some(parts) = self.parts_of(keys, &seen) {
-            let answers: Vec<_> = self.run(errand, self.part_read_asks(&parts), &[]).await.collect();
+            let answers: Vec<_> = self.run(errand, parts.read_asks(), &[]).await.collect();
             parts.join(self, answers.into_iter(), &mut seen);
         }
         seen

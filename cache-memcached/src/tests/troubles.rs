@@ -287,6 +287,26 @@ fn what_is_owed_goes_out_by_itself() {
 }
 
 #[test]
+fn what_is_owed_to_one_does_not_wait_for_another_that_is_gone() {
+    let (gone, server) = (Server::start(&[]), Server::start(&[]));
+    let [to_gone, to_server] = [&gone, &server].map(|server| client(server.port()));
+    gone.kill();
+    drop(BytesBackend::invalidate(&to_gone, &[key()], Strength::Hard, &region()));
+    // Until the intervals have grown beyond a second.
+    std::thread::sleep(Duration::from_millis(1500));
+    server.pause();
+    let pending = BytesBackend::invalidate(&to_server, &[key()], Strength::Hard, &region());
+    assert!(matches!(pending[..], [Invalidated::Pending(_)]));
+    server.resume();
+    let began = Instant::now();
+    while BytesBackend::pending(&to_server) > 0 {
+        assert!(began.elapsed() < Duration::from_millis(600), "it waits for a node that is gone");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(BytesBackend::pending(&to_gone), 1);
+}
+
+#[test]
 fn more_than_can_be_remembered_is_owed_as_another_generation() {
     let server = Server::start(&[]);
     let client = client(server.port());
