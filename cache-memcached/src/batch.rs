@@ -1,28 +1,33 @@
 //! Requests to one node, written one behind the other, and what comes of them.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use cache_core::generation::Generation;
 use cache_core::key::FarKey;
+use smallvec::SmallVec;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::proto::{Expected, Get, Key, Opaque, Reply, Request};
 
-/// The next opaque of this process. Two unanswered requests of one connection never have the same: that would take
-/// four thousand million of them.
-static NEXT_OPAQUE: AtomicU32 = AtomicU32::new(1);
-
-/// Requests that travel together: written at once, answered in order.
+/// Requests that travel together: written at once, answered in order. A connection uses its buffers again and again.
 #[derive(Debug, Default)]
-pub(crate) struct Batch<'a> {
+pub(crate) struct Batch {
     /// The requests' bytes.
     pub(crate) bytes: Vec<u8>,
-    /// What may answer each.
-    pub(crate) expected: Vec<Expected>,
+    /// What may answer them.
+    pub(crate) asked: Asked,
     /// Where a blocking caller pauses to read: after so many bytes, which are so many requests.
     pub(crate) pauses: Vec<Pause>,
-    /// The scopes whose generations are to be read behind all of the requests. They are not written yet: what several
-    /// callers want to know is asked once.
-    pub(crate) scopes: &'a [FarKey],
+    /// The last request's opaque. Two unanswered requests of one connection never have the same: that would take four
+    /// thousand million of them.
+    last: Opaque,
+}
+
+/// What may answer the requests of a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// One for each request.
+    pub(crate) expected: SmallVec<[Expected; 2]>,
+    /// XXH3-64 of the keys of all its classic `get`s, in order.
+    pub(crate) listed: Vec<u64>,
 }
 
 /// A place between two requests.
@@ -36,8 +41,11 @@ pub(crate) struct Pause {
 /// server, so they can be written whether or not the server is being read from.
 const PIECE: usize = 16 << 10;
 
-/// What came of a batch.
-#[derive(Debug, PartialEq, Eq)]
+/// A buffer that has grown beyond this is not kept, in bytes.
+pub(crate) const KEPT: usize = 256 << 10;
+
+/// What came of a batch. Whoever reads it takes the replies out; the memory is used again.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Replied {
     /// One per request, and more for one that is answered by a list.
     pub(crate) replies: Vec<Reply>,
@@ -46,33 +54,64 @@ pub(crate) struct Replied {
 }
 
 impl Replied {
-    /// What comes of a batch that asks nothing.
-    pub(crate) fn nothing() -> Self {
-        Replied { replies: Vec::new(), generations: Vec::new() }
+    /// Moves the generations out of the replies, of which so many are last.
+    pub(crate) fn split_generations(&mut self, scopes: usize) {
+        let requests = self.replies.len().saturating_sub(scopes);
+        self.generations.extend(self.replies.drain(requests..).map(|reply| generation(&reply)));
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.replies.clear();
+        self.replies.shrink_to(FEW);
+        self.generations.clear();
     }
 }
 
-impl<'a> Batch<'a> {
-    /// One for about so many requests, beside the values that they bring.
-    pub(crate) fn with_room(requests: usize) -> Self {
-        Batch { bytes: Vec::with_capacity(requests * 80), expected: Vec::with_capacity(requests), ..Batch::default() }
-    }
+/// A list of replies that has grown beyond this is not kept.
+const FEW: usize = 64;
 
+impl Batch {
     pub(crate) fn push(&mut self, request: &Request<'_>) {
-        let opaque = Opaque(NEXT_OPAQUE.fetch_add(1, Ordering::Relaxed));
-        self.expected.push(request.write(opaque, &mut self.bytes));
+        self.last.0 = self.last.0.wrapping_add(1);
+        self.asked.expected.push(request.write(self.last, &mut self.bytes));
+        if let Request::ClassicGet(keys) = request {
+            self.asked.listed.extend(keys.iter().map(|key| xxh3_64(key.bytes())));
+        }
         if self.bytes.len() >= self.pauses.last().map_or(0, |pause| pause.bytes) + PIECE {
-            self.pauses.push(Pause { bytes: self.bytes.len(), requests: self.expected.len() });
+            self.pauses.push(self.end());
         }
     }
 
-    pub(crate) fn push_generation_read(&mut self, scope: &FarKey) {
-        let key = Key::checked_before(scope.as_str());
-        self.push(&Request::Get(Get { value: true, ..Get::new(key) }));
+    pub(crate) fn push_generation_read(&mut self, scope: &str) {
+        self.push(&Request::Get(Get { value: true, ..Get::new(Key::checked_before(scope)) }));
+    }
+
+    pub(crate) fn push_generation_reads(&mut self, scopes: &[FarKey]) {
+        scopes.iter().for_each(|scope| self.push_generation_read(scope.as_str()));
+    }
+
+    /// Behind all that is written so far.
+    pub(crate) fn end(&self) -> Pause {
+        Pause { bytes: self.bytes.len(), requests: self.asked.expected.len() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.expected.is_empty() && self.scopes.is_empty()
+        self.asked.expected.is_empty()
+    }
+
+    /// What may answer what was written since the last time.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn take_asked(&mut self) -> Asked {
+        self.pauses.clear();
+        std::mem::take(&mut self.asked)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT);
+        self.asked.expected.clear();
+        self.asked.listed.clear();
+        self.pauses.clear();
     }
 }
 

@@ -7,11 +7,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Replied};
 use crate::blocking::Connection;
 use crate::budget::Budget;
 use crate::node::Node;
+use crate::pending::Replay;
+use crate::server::Server;
 use crate::trouble::Trouble;
+use crate::work::Message;
 
 /// How many invalidations travel together.
 const TOGETHER: usize = 1000;
@@ -84,11 +87,22 @@ fn settle_some(node: &Arc<Node>) -> Result<(), Trouble> {
 
 fn exchange(node: &Arc<Node>, budget: Budget, connect_timeout: Duration) -> Result<(), Trouble> {
     let mut connection = Connection::open(node, budget.at_most(connect_timeout))?;
-    let replays = node.pending(TOGETHER);
-    let mut batch = Batch::with_room(replays.len());
-    replays.iter().for_each(|replay| replay.push(&mut batch));
-    let replied = connection.exchange(batch, budget, Instant::now())?;
-    node.replayed(&replays, &mut replied.replies.into_iter())
+    connection.exchange(&mut Owed { replays: node.pending(TOGETHER) }, budget)
+}
+
+/// Some of what a node is owed.
+struct Owed {
+    replays: Vec<Replay>,
+}
+
+impl Message for Owed {
+    fn write(&mut self, _: &Node, _: &Server, batch: &mut Batch) {
+        self.replays.iter().for_each(|replay| replay.push(batch));
+    }
+
+    fn absorb(&mut self, node: &Node, replied: &mut Replied) -> Result<(), Trouble> {
+        node.replayed(&self.replays, &mut replied.replies.drain(..))
+    }
 }
 
 fn drain() -> MutexGuard<'static, Drain> {

@@ -255,6 +255,17 @@ impl Drop for UnlessSettled<'_> {
     }
 }
 
+/// What is made of each answer, in a list that has room for just as many.
+pub(crate) fn each<'a, T, A, R>(
+    asked: &'a [T],
+    answers: impl Iterator<Item = A>,
+    make: impl FnMut((&'a T, A)) -> R,
+) -> Vec<R> {
+    let mut made = Vec::with_capacity(asked.len());
+    made.extend(asked.iter().zip(answers).map(make));
+    made
+}
+
 /// What no node could keep as it is meant.
 fn refusal(fill: &Fill<'_>) -> Option<Error> {
     if fill.record.is_empty() {

@@ -109,7 +109,7 @@ impl Pending {
 
 impl Replay {
     /// Writes the request.
-    pub(crate) fn push(&self, batch: &mut Batch<'_>) {
+    pub(crate) fn push(&self, batch: &mut Batch) {
         let delete = Delete::new(Key::checked_before(self.key.as_str()));
         match self.due {
             Due::Hard => batch.push(&Request::Delete(delete)),
@@ -127,7 +127,7 @@ impl Replay {
 }
 
 /// A new generation. It never expires: a scope whose generation is gone is invalidated by that.
-pub(crate) fn push_generation(batch: &mut Batch<'_>, scope: &FarKey, mode: Mode) {
+pub(crate) fn push_generation(batch: &mut Batch, scope: &FarKey, mode: Mode) {
     // Keyed by the system's random numbers: no two calls of any process give the same but by chance.
     let value = RandomState::new().hash_one(()).to_le_bytes();
     batch.push(&Request::Set(Set { mode, ..Set::new(Key::checked_before(scope.as_str()), &value) }));

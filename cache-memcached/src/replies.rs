@@ -5,17 +5,20 @@
 
 use std::io::IoSliceMut;
 
+use crate::batch::Asked;
 use crate::inbox::Inbox;
-use crate::proto::{Broken, Expected, Features, NO_END, Open, Parsed, Reply, VALUE_END, parse};
+use crate::proto::{Broken, Features, NO_END, Open, Parsed, Reply, VALUE_END, parse};
 
 /// How much memory there is for a value beyond what has come of it, in bytes.
 const STEP: usize = 4 << 20;
 
-/// The replies to one batch. A request that is answered by a list has all of it in a row.
-#[derive(Debug)]
+/// The replies to one batch after the other, as far as those to the present one have come. A request that is answered by a
+/// list has all of it in a row.
+#[derive(Debug, Default)]
 pub(crate) struct Replies {
-    expected: Vec<Expected>,
     answered: usize,
+    /// How many of the keys of classic `get`s have been passed: values come in the order of their keys.
+    passed: usize,
     replies: Vec<Reply>,
     partial: Option<Partial>,
 }
@@ -36,11 +39,6 @@ pub(crate) enum Absorbed {
 }
 
 impl Replies {
-    pub(crate) fn to(expected: Vec<Expected>) -> Self {
-        let replies = Vec::with_capacity(expected.len());
-        Replies { expected, answered: 0, replies, partial: None }
-    }
-
     /// Where the next bytes belong: first to what is missing of a value, and what follows it to the inbox.
     pub(crate) fn room<'a>(&'a mut self, inbox: &'a mut Inbox) -> [IoSliceMut<'a>; 2] {
         let Some(partial) = &mut self.partial else {
@@ -60,9 +58,9 @@ impl Replies {
         inbox.came(count - of_value);
     }
 
-    /// Takes in what has come.
-    pub(crate) fn absorb(&mut self, inbox: &mut Inbox, features: Features) -> Result<Absorbed, Broken> {
-        while let Some(expected) = self.expected.get(self.answered).copied() {
+    /// Takes in what has come in answer to `asked`.
+    pub(crate) fn absorb(&mut self, asked: &Asked, inbox: &mut Inbox, features: Features) -> Result<Absorbed, Broken> {
+        while let Some(expected) = asked.expected.get(self.answered).copied() {
             let reply = match self.partial.take() {
                 Some(partial) => match partial.end(inbox)? {
                     Ended::Whole(reply) => reply,
@@ -83,10 +81,20 @@ impl Replies {
                     Parsed::Cut => return Ok(Absorbed::Incomplete),
                 },
             };
+            if let Some(hash) = reply.key_hash {
+                self.pass(&asked.listed, hash)?;
+            }
             self.answered += usize::from(expected.ends_with(&reply.code));
             self.replies.push(reply);
         }
         Ok(Absorbed::Complete)
+    }
+
+    /// A value of the key with this hash has come: it is one of those that were asked for and not yet passed.
+    fn pass(&mut self, listed: &[u64], hash: u64) -> Result<(), Broken> {
+        let place = listed.iter().skip(self.passed).position(|known| *known == hash);
+        self.passed += 1 + place.ok_or_else(|| Broken::new("the value of a key that was not asked for", &[]))?;
+        Ok(())
     }
 
     /// How many requests have all of their replies.
@@ -94,8 +102,11 @@ impl Replies {
         self.answered
     }
 
-    pub(crate) fn into_replies(self) -> Vec<Reply> {
-        self.replies
+    /// Gives them out in exchange for an empty list, and begins with those to the next batch.
+    pub(crate) fn take(&mut self, into: &mut Vec<Reply>) {
+        (self.answered, self.passed, self.partial) = (0, 0, None);
+        std::mem::swap(&mut self.replies, into);
+        self.replies.clear();
     }
 }
 
@@ -164,7 +175,7 @@ mod tests {
         *bytes = &bytes[count..];
     }
 
-    fn batch() -> Batch<'static> {
+    fn batch() -> Batch {
         let mut batch = Batch::default();
         batch.push(&Request::Get(Get { value: true, ..Get::new(Key::new("k").unwrap()) }));
         batch.push(&Request::Noop);
@@ -180,15 +191,15 @@ mod tests {
                 }
                 let batch = batch();
                 let value: Vec<u8> = (0..length).map(|n| n as u8).collect();
-                let mut sent = format!("VA {length} O{}\r\n", batch.expected[0].opaque.0).into_bytes();
+                let mut sent = format!("VA {length} O{}\r\n", batch.asked.expected[0].opaque.0).into_bytes();
                 sent.extend_from_slice(&value);
                 sent.extend_from_slice(b"\r\nMN\r\n");
                 let ours = sent.len();
                 sent.extend_from_slice(b"EN of another");
-                let (mut replies, mut inbox, mut left) = (Replies::to(batch.expected), Inbox::new(), &sent[..]);
+                let (mut replies, mut inbox, mut left) = (Replies::default(), Inbox::new(), &sent[..]);
                 loop {
                     read(&mut replies, &mut inbox, &mut left, most);
-                    let complete = replies.absorb(&mut inbox, FEATURES) == Ok(Absorbed::Complete);
+                    let complete = replies.absorb(&batch.asked, &mut inbox, FEATURES) == Ok(Absorbed::Complete);
                     let come = sent.len() - left.len();
                     assert_eq!(complete, come >= ours, "{length}, {most}: after byte {come}");
                     if complete {
@@ -196,7 +207,9 @@ mod tests {
                         break;
                     }
                 }
-                let replies = replies.into_replies();
+                let mut whole = Vec::new();
+                replies.take(&mut whole);
+                let replies = whole;
                 assert_eq!(replies.iter().map(|reply| &reply.code).collect::<Vec<_>>(), [&Code::Value, &Code::Barrier]);
                 assert!(replies[0].value.as_ref() == Some(&value), "{length}, {most}");
             }
@@ -207,9 +220,9 @@ mod tests {
     fn what_is_only_announced_takes_no_memory() {
         let batch = batch();
         let mut inbox = Inbox::new();
-        inbox.receive(format!("VA {} O{}\r\nbeginning", 1 << 30, batch.expected[0].opaque.0).as_bytes());
-        let mut replies = Replies::to(batch.expected);
-        assert_eq!(replies.absorb(&mut inbox, FEATURES), Ok(Absorbed::Incomplete));
+        inbox.receive(format!("VA {} O{}\r\nbeginning", 1 << 30, batch.asked.expected[0].opaque.0).as_bytes());
+        let mut replies = Replies::default();
+        assert_eq!(replies.absorb(&batch.asked, &mut inbox, FEATURES), Ok(Absorbed::Incomplete));
         let [value, _] = replies.room(&mut inbox);
         assert_eq!(value.len(), STEP);
     }
@@ -219,12 +232,12 @@ mod tests {
         for (end, accepted) in [("\r", true), ("\n", false), ("\rx", false), ("EN", false)] {
             let batch = batch();
             let mut inbox = Inbox::new();
-            inbox.receive(format!("VA 5 O{}\r\nhel", batch.expected[0].opaque.0).as_bytes());
-            let mut replies = Replies::to(batch.expected);
-            assert_eq!(replies.absorb(&mut inbox, FEATURES), Ok(Absorbed::Incomplete));
+            inbox.receive(format!("VA 5 O{}\r\nhel", batch.asked.expected[0].opaque.0).as_bytes());
+            let mut replies = Replies::default();
+            assert_eq!(replies.absorb(&batch.asked, &mut inbox, FEATURES), Ok(Absorbed::Incomplete));
             let rest = format!("lo{end}");
             read(&mut replies, &mut inbox, &mut rest.as_bytes(), usize::MAX);
-            assert_eq!(replies.absorb(&mut inbox, FEATURES).is_ok(), accepted, "{end:?}");
+            assert_eq!(replies.absorb(&batch.asked, &mut inbox, FEATURES).is_ok(), accepted, "{end:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a server tells about itself when a connection is made.
 
 use crate::batch::Batch;
-use crate::proto::{Broken, Code, Features, Reply, Request, Version};
+use crate::proto::{Broken, Code, Features, Key, Reply, Request, Version};
 use crate::trouble::Trouble;
 
 /// What an item takes beside its key and value: header, CAS, two separators, and client flags (memcached on 64 bits).
@@ -22,10 +22,10 @@ pub(crate) struct Server {
 
 impl Server {
     /// What is asked on every new connection, before anything else.
-    pub(crate) fn question() -> Batch<'static> {
+    pub(crate) fn question() -> Batch {
         let mut batch = Batch::default();
         batch.push(&Request::Version);
-        batch.push(&Request::Settings);
+        batch.push(&Request::Stats(Some(Key::checked_before("settings"))));
         batch
     }
 
@@ -38,7 +38,7 @@ impl Server {
         let features = Features::of(version).ok_or(Trouble::TooOld(version))?;
         let setting = |name: &str| {
             replies.iter().find_map(|reply| match &reply.code {
-                Code::Stat(known, value) if known == name => Some(value.as_str()),
+                Code::Stat(stat) if stat.0 == name => Some(stat.1.as_str()),
                 _ => None,
             })
         };
@@ -65,9 +65,11 @@ mod tests {
     fn answered(text: &str) -> Result<Server, Trouble> {
         let mut inbox = Inbox::new();
         inbox.receive(text.as_bytes());
-        let mut replies = Replies::to(Server::question().expected);
-        assert_eq!(replies.absorb(&mut inbox, ANY).map_err(Trouble::Broken)?, Absorbed::Complete);
-        Server::introduce(&replies.into_replies())
+        let (mut replies, asked) = (Replies::default(), Server::question().asked);
+        assert_eq!(replies.absorb(&asked, &mut inbox, ANY).map_err(Trouble::Broken)?, Absorbed::Complete);
+        let mut whole = Vec::new();
+        replies.take(&mut whole);
+        Server::introduce(&whole)
     }
 
     #[test]

@@ -4,14 +4,15 @@
 //! when a generation was missing and had to be made, the item is read again together with it. Were it not, a token
 //! from before a restart could be handed out with generations from after it, and both would pass as current.
 
-use std::ops::Range;
+use std::iter;
 
-use cache_core::clock::Tick;
+use cache_core::clock::{Clock, Tick};
 use cache_core::generation::Generations;
 use cache_core::key::FarKey;
+use smallvec::SmallVec;
 
 use crate::batch::{Batch, Replied};
-use crate::node::{Node, Nodes};
+use crate::node::Node;
 use crate::pending::{Replay, push_generation};
 use crate::proto::{Mode, Reply, Request};
 use crate::server::Server;
@@ -21,6 +22,31 @@ use crate::trouble::Trouble;
 
 /// How often a missing generation is made before the node is given up: each time somebody took it away in between.
 const TRIPS: u32 = 4;
+
+/// What is said to a node.
+pub(crate) trait Message: Send {
+    /// Writes what goes to the node, which is this server. Asking again replaces what was written before.
+    fn write(&mut self, node: &Node, server: &Server, batch: &mut Batch);
+
+    /// The scopes whose generations are read behind that.
+    fn scopes(&self) -> &[FarKey] {
+        &[]
+    }
+
+    /// Takes in what came of it, and tells whether the node is to be trusted.
+    fn absorb(&mut self, node: &Node, replied: &mut Replied) -> Result<(), Trouble>;
+}
+
+/// What is said to one node in the course of an operation, until it is done.
+pub(crate) trait Part: Message {
+    fn node(&self) -> usize;
+
+    /// Nothing came of it, for this reason.
+    fn fail(&mut self, trouble: Trouble);
+
+    /// Whether there is nothing more to say.
+    fn is_done(&self) -> bool;
+}
 
 /// What is asked about one key.
 #[derive(Debug)]
@@ -76,14 +102,25 @@ pub(crate) enum Unsent {
     Unfenced,
 }
 
-/// An operation under way.
+/// An operation under way: a part for each node that it asks.
 #[derive(Debug)]
 pub(crate) struct Work<'a> {
-    /// Those of one node in a row.
+    /// In the order of the nodes.
+    pub(crate) parts: SmallVec<[Asking<'a>; 1]>,
+}
+
+/// What is asked of one node.
+#[derive(Debug)]
+pub(crate) struct Asking<'a> {
+    node: usize,
     asked: Vec<Asked<'a>>,
     scopes: &'a [FarKey],
-    parts: Vec<Part>,
     started: Tick,
+    clock: &'a Clock,
+    replays: Vec<Replay>,
+    missing: Vec<usize>,
+    trips: u32,
+    outcome: Option<Result<Generations, Trouble>>,
 }
 
 #[derive(Debug)]
@@ -96,165 +133,158 @@ struct Asked<'a> {
     reply: Option<Reply>,
 }
 
-/// What goes to one node.
-#[derive(Debug)]
-struct Part {
-    node: usize,
-    asked: Range<usize>,
-    replays: Vec<Replay>,
-    missing: Vec<usize>,
-    trips: u32,
-    outcome: Option<Result<Generations, Trouble>>,
-}
-
 impl<'a> Work<'a> {
-    /// Dated `started`, an instant before anything is queued.
-    pub(crate) fn new(asks: impl Iterator<Item = Ask<'a>>, scopes: &'a [FarKey], started: Tick) -> Self {
-        let asked = asks.enumerate();
-        let mut asked: Vec<_> =
-            asked.map(|(place, ask)| Asked { ask, place, sent_before: false, unsent: None, reply: None }).collect();
-        asked.sort_by_key(|asked| asked.ask.node);
-        let mut end = 0;
-        let part = |of_one: &[Asked<'_>]| {
-            let asked = end..end + of_one.len();
-            end = asked.end;
-            Part { node: of_one[0].ask.node, asked, replays: Vec::new(), missing: Vec::new(), trips: 0, outcome: None }
-        };
-        let parts = asked.chunk_by(|one, next| one.ask.node == next.ask.node).map(part).collect();
-        Work { asked, scopes, parts, started }
+    /// Dated now, before anything is queued.
+    pub(crate) fn new(asks: impl Iterator<Item = Ask<'a>>, scopes: &'a [FarKey], clock: &'a Clock) -> Self {
+        let started = clock.now();
+        let mut parts = SmallVec::<[Asking<'a>; 1]>::new();
+        // The part of each node that has one.
+        let mut known = SmallVec::<[Option<usize>; 8]>::new();
+        for (place, ask) in asks.enumerate() {
+            let node = ask.node;
+            if known.len() <= node {
+                known.resize(node + 1, None);
+            }
+            let part = *known[node].get_or_insert_with(|| {
+                // One is the usual number, and the room for it is small.
+                let (asked, replays, missing) = (Vec::with_capacity(1), Vec::new(), Vec::new());
+                parts.push(Asking { node, asked, scopes, started, clock, replays, missing, trips: 0, outcome: None });
+                parts.len() - 1
+            });
+            parts[part].asked.push(Asked { ask, place, sent_before: false, unsent: None, reply: None });
+        }
+        parts.sort_unstable_by_key(|part| part.node);
+        Work { parts }
+    }
+
+    #[cfg(feature = "tokio")]
+    fn asked(&self) -> impl Iterator<Item = &Asked<'a>> {
+        self.parts.iter().flat_map(|part| &part.asked)
     }
 
     /// Whether a large value is to be sent, or likely to come.
     #[cfg(feature = "tokio")]
     pub(crate) fn is_large(&self, sizes: &Sizes) -> bool {
-        let is_large = |ask: &Ask<'_>| ask.is_part || sizes::is_large(ask.value_len()) || sizes.are_large(ask.key);
-        self.asked.iter().any(|asked| is_large(&asked.ask))
+        let is_large = |ask: &Ask<'_>| {
+            ask.is_part || sizes::is_large(ask.value_len()) || sizes.are_large(ask.key.as_str().as_bytes())
+        };
+        self.asked().any(|asked| is_large(&asked.ask))
     }
 
-    /// The next part that has something to send, and its node.
-    pub(crate) fn next(&self) -> Option<(usize, usize)> {
-        let part = self.parts.iter().position(|part| part.outcome.is_none())?;
-        Some((part, self.parts[part].node))
-    }
-
-    /// What that part sends to its node, which is this server. Asking again replaces what was asked before.
-    pub(crate) fn batch(&mut self, index: usize, nodes: &Nodes, server: &Server) -> Batch<'a> {
-        let Work { asked, scopes, parts, .. } = self;
-        let part = &mut parts[index];
-        let asked = &mut asked[part.asked.clone()];
-        part.replays = nodes.node(part.node).pending_of(asked.iter().map(|asked| asked.ask.key).chain(scopes.iter()));
-        let mut batch = Batch::with_room(asked.len() * 2 + scopes.len());
-        for replay in &part.replays {
-            replay.push(&mut batch);
+    /// Notes how long the values were that were sent or came.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn note_sizes(&self, sizes: &Sizes) {
+        for Asked { ask, reply, .. } in self.asked() {
+            let come = reply.as_ref().and_then(|reply| reply.value.as_ref()).map_or(0, Vec::len);
+            let size = ask.value_len().max(come);
+            if size > 0 && !ask.is_part {
+                sizes.note(ask.key.as_str().as_bytes(), size);
+            }
         }
-        for scope in &part.missing {
-            push_generation(&mut batch, &scopes[*scope], Mode::Add);
+    }
+
+    /// The answer to each ask, in order.
+    pub(crate) fn finish(mut self) -> impl Iterator<Item = Result<Answer, Trouble>> {
+        let mut parts: SmallVec<[_; 1]> = self.parts.drain(..).map(|part| part.finish().peekable()).collect();
+        iter::from_fn(move || {
+            let next = match &mut parts[..] {
+                [part] => part,
+                parts => parts.iter_mut().filter_map(|part| Some((part.peek()?.0, part))).min_by_key(|next| next.0)?.1,
+            };
+            next.next().map(|(_, answer)| answer)
+        })
+    }
+}
+
+impl Message for Asking<'_> {
+    fn write(&mut self, node: &Node, server: &Server, batch: &mut Batch) {
+        let Asking { asked, scopes, replays, missing, trips, .. } = self;
+        *replays = node.pending_of(asked.iter().map(|asked| asked.ask.key).chain(scopes.iter()));
+        for replay in replays {
+            replay.push(batch);
+        }
+        for scope in missing {
+            push_generation(batch, &scopes[*scope], Mode::Add);
         }
         for Asked { ask, sent_before, unsent, .. } in asked {
-            if part.trips == 0 {
+            if *trips == 0 {
                 let before = ask.before.as_ref().filter(|before| !is_unfenced(before, server));
                 (*sent_before, *unsent) = (before.is_some(), ask.unsent(server));
                 before.into_iter().for_each(|request| batch.push(request));
             }
-            if unsent.is_none() && (part.trips == 0 || ask.reads) {
+            if unsent.is_none() && (*trips == 0 || ask.reads) {
                 ask.request.iter().for_each(|request| batch.push(request));
             }
         }
-        batch.scopes = scopes;
-        batch
     }
 
-    /// Takes in what came of a batch at `now`, and tells whether the node is to be trusted.
-    pub(crate) fn absorb(
-        &mut self,
-        index: usize,
-        nodes: &Nodes,
-        result: Result<Replied, Trouble>,
-        now: impl FnOnce() -> Tick,
-    ) -> Result<(), Trouble> {
-        let node = nodes.node(self.parts[index].node);
-        let proves_several = |replied: &Replied| match (self.scopes.first(), replied.generations.first()) {
-            (Some(scope), Some(Some(generation))) => {
-                node.identity.proves_several(scope, *generation, self.started, now)
-            }
-            _ => false,
-        };
-        let replied = match result {
-            Ok(replied) if proves_several(&replied) => Err(Trouble::SeveralServers),
-            result => result,
-        };
-        match replied {
-            Ok(replied) => {
-                self.digest(index, node, replied);
-                Ok(())
-            }
-            Err(trouble) => {
-                self.give_up(index, trouble.clone());
-                Err(trouble)
-            }
+    fn scopes(&self) -> &[FarKey] {
+        self.scopes
+    }
+
+    fn absorb(&mut self, node: &Node, replied: &mut Replied) -> Result<(), Trouble> {
+        if let (Some(scope), Some(Some(generation))) = (self.scopes.first(), replied.generations.first())
+            && node.identity.proves_several(scope, *generation, self.started, || self.clock.now())
+        {
+            return Err(Trouble::SeveralServers);
         }
+        self.digest(node, replied);
+        Ok(())
+    }
+}
+
+impl Part for Asking<'_> {
+    fn node(&self) -> usize {
+        self.node
     }
 
-    /// The part gets no answer, for this reason.
-    pub(crate) fn give_up(&mut self, index: usize, trouble: Trouble) {
-        self.parts[index].outcome = Some(Err(trouble));
+    fn fail(&mut self, trouble: Trouble) {
+        self.outcome = Some(Err(trouble));
     }
 
-    fn digest(&mut self, index: usize, node: &Node, replied: Replied) {
-        let Work { asked, scopes, parts, .. } = self;
-        let part = &mut parts[index];
-        let (mut replies, found) = (replied.replies.into_iter(), replied.generations);
-        if let Err(refused) = node.replayed(&part.replays, &mut replies) {
-            part.outcome = Some(Err(refused));
+    fn is_done(&self) -> bool {
+        self.outcome.is_some()
+    }
+}
+
+impl Asking<'_> {
+    /// The answers, and the places of their asks.
+    fn finish(self) -> impl Iterator<Item = (usize, Result<Answer, Trouble>)> {
+        let Asking { asked, outcome, started, .. } = self;
+        let outcome = outcome.unwrap_or_else(|| Err(Trouble::Dead("the operation was not finished".to_owned())));
+        asked.into_iter().map(move |Asked { place, reply, unsent, .. }| {
+            let answer = |generations| Answer { reply, unsent, generations, proved: started };
+            (place, outcome.clone().map(answer))
+        })
+    }
+
+    fn digest(&mut self, node: &Node, replied: &mut Replied) {
+        let Asking { asked, scopes, replays, missing, trips, outcome, .. } = self;
+        let (mut replies, found) = (replied.replies.drain(..), &replied.generations);
+        if let Err(refused) = node.replayed(replays, &mut replies) {
+            *outcome = Some(Err(refused));
             return;
         }
-        replies.by_ref().take(part.missing.len()).for_each(drop);
-        for Asked { ask, reply, sent_before, unsent, .. } in &mut asked[part.asked.clone()] {
-            if part.trips == 0 && unsent.is_none() && ask.request.is_some() {
+        replies.by_ref().take(missing.len()).for_each(drop);
+        for Asked { ask, reply, sent_before, unsent, .. } in asked {
+            if *trips == 0 && unsent.is_none() && ask.request.is_some() {
                 replies.by_ref().take(usize::from(*sent_before)).for_each(drop);
                 *reply = replies.next();
-            } else if part.trips > 0
+            } else if *trips > 0
                 && ask.reads
                 && let (Some(last), Some(again)) = (reply, replies.next())
             {
                 read_again(last, again);
             }
         }
-        part.trips += 1;
+        *trips += 1;
         if found.len() == scopes.len() && found.iter().all(Option::is_some) {
-            part.outcome = Some(Ok(Generations::new(found.into_iter().flatten())));
-        } else if part.trips == TRIPS {
-            part.outcome = Some(Err(Trouble::NoGenerations));
+            *outcome = Some(Ok(Generations::new(found.iter().copied().flatten())));
+        } else if *trips == TRIPS {
+            *outcome = Some(Err(Trouble::NoGenerations));
         } else {
-            part.missing = (0..found.len()).filter(|scope| found[*scope].is_none()).collect();
+            *missing = (0..found.len()).filter(|scope| found[*scope].is_none()).collect();
         }
-    }
-
-    /// Notes how long the values were that were sent or came.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn note_sizes(&self, sizes: &Sizes) {
-        for Asked { ask, reply, .. } in &self.asked {
-            let come = reply.as_ref().and_then(|reply| reply.value.as_ref()).map_or(0, Vec::len);
-            let size = ask.value_len().max(come);
-            if size > 0 && !ask.is_part {
-                sizes.note(ask.key, size);
-            }
-        }
-    }
-
-    /// The answer to each ask, in order.
-    pub(crate) fn finish(self) -> impl Iterator<Item = Result<Answer, Trouble>> {
-        let Work { mut asked, parts, started, .. } = self;
-        asked.sort_by_key(|asked| asked.place);
-        let outcome = move |node: usize| {
-            let part = parts.binary_search_by_key(&node, |part| part.node).ok().map(|part| &parts[part]);
-            let outcome = part.and_then(|part| part.outcome.clone());
-            outcome.unwrap_or_else(|| Err(Trouble::Dead("the operation was not finished".to_owned())))
-        };
-        let answer = move |Asked { ask, reply, unsent, .. }: Asked<'_>| {
-            outcome(ask.node).map(|generations| Answer { reply, unsent, generations, proved: started })
-        };
-        asked.into_iter().map(answer)
     }
 }
 

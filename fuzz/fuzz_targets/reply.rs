@@ -14,7 +14,7 @@ const VERBS: [Verb; 9] = [
     Verb::Inspect,
     Verb::ClassicGet,
     Verb::Version,
-    Verb::Settings,
+    Verb::Stats,
 ];
 
 fuzz_target!(|input: (u8, bool, &[u8])| {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::address::Address;
-use crate::batch::{Batch, Pause, Replied, generation};
+use crate::batch::{Batch, Pause, Replied};
 use crate::budget::Budget;
 use crate::counters::Counters;
 use crate::inbox::Inbox;
@@ -24,20 +24,27 @@ use crate::proto::Features;
 use crate::replies::Replies;
 use crate::server::{ANY, Server};
 use crate::trouble::Trouble;
+use crate::work::Message;
 
 /// How far the socket's own timeout may be from what is left until the deadline before it is set anew.
 const SLACK: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: Stream,
-    inbox: Inbox,
+    talk: Talk,
+    replied: Replied,
     server: Server,
-    /// What the socket's timeouts are set to.
-    timeout: Duration,
     pub(crate) made: Instant,
     pub(crate) used: Instant,
     node: Arc<Node>,
+}
+
+/// How far an exchange is; several are as far as the last of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Progress {
+    Whole,
+    /// There is more to be sent, or to be read.
+    More,
 }
 
 impl Connection {
@@ -45,37 +52,73 @@ impl Connection {
     pub(crate) fn open(node: &Arc<Node>, budget: Budget) -> Result<Self, Trouble> {
         let made = budget.started;
         let stream = Stream::connect(node.address(), budget)?;
-        let mut inbox = Inbox::new();
-        let counters = &node.counters;
-        let mut talk = Talk { stream: &stream, inbox: &mut inbox, counters, timeout: Duration::ZERO, budget };
-        let replied = talk.exchange(Server::question(), ANY, Instant::now()).map_err(|trouble| match trouble {
+        let mut talk = Talk {
+            stream,
+            inbox: Inbox::new(),
+            batch: Server::question(),
+            replies: Replies::default(),
+            features: ANY,
+            timeout: Duration::ZERO,
+            sent: 0,
+        };
+        talk.exchange(budget, &node.counters).map_err(|trouble| match trouble {
             Trouble::Dead(why) | Trouble::Torn(why) => Trouble::Connect(why),
             other => other,
         })?;
-        let timeout = talk.timeout;
+        let mut replied = Replied::default();
+        talk.replies.take(&mut replied.replies);
         let server = Server::introduce(&replied.replies)?;
+        talk.features = server.features;
         node.met(server);
-        counters.connected.add(1);
-        counters.connections.add(1);
-        Ok(Connection { stream, inbox, server, timeout, made, used: made, node: node.clone() })
+        node.counters.connected.add(1);
+        node.counters.connections.add(1);
+        Ok(Connection { talk, replied, server, made, used: made, node: node.clone() })
     }
 
-    pub(crate) fn server(&self) -> &Server {
-        &self.server
+    /// Has one exchange, from its beginning to its end.
+    pub(crate) fn exchange(&mut self, message: &mut dyn Message, budget: Budget) -> Result<(), Trouble> {
+        let mut progress = self.begin(message, budget, Instant::now())?;
+        while progress == Progress::More {
+            progress = self.advance(budget, false)?;
+        }
+        self.end(message)
     }
 
-    /// Sends the batch at `now`, and reads its replies.
-    pub(crate) fn exchange(&mut self, batch: Batch<'_>, budget: Budget, now: Instant) -> Result<Replied, Trouble> {
-        let Connection { stream, inbox, server, timeout, node, .. } = self;
-        let mut talk = Talk { stream, inbox, counters: &node.counters, timeout: *timeout, budget };
-        let replied = talk.exchange(batch, server.features, now)?;
-        *timeout = talk.timeout;
-        Ok(replied)
+    /// Begins an exchange at `now`.
+    pub(crate) fn begin(
+        &mut self,
+        message: &mut dyn Message,
+        budget: Budget,
+        now: Instant,
+    ) -> Result<Progress, Trouble> {
+        let Connection { talk, server, node, .. } = self;
+        talk.batch.clear();
+        message.write(node, server, &mut talk.batch);
+        talk.batch.push_generation_reads(message.scopes());
+        if talk.batch.is_empty() {
+            return Ok(Progress::Whole);
+        }
+        talk.begin(budget, now, &node.counters)?;
+        Ok(Progress::More)
+    }
+
+    /// Goes on with it. `waited`: whether time has passed since it was begun or last gone on with.
+    pub(crate) fn advance(&mut self, budget: Budget, waited: bool) -> Result<Progress, Trouble> {
+        self.talk.advance(budget, waited, &self.node.counters)
+    }
+
+    /// Hands over what came of the exchange.
+    pub(crate) fn end(&mut self, message: &mut dyn Message) -> Result<(), Trouble> {
+        let Connection { talk, replied, node, .. } = self;
+        replied.clear();
+        talk.replies.take(&mut replied.replies);
+        replied.split_generations(message.scopes().len());
+        message.absorb(node, replied)
     }
 
     /// Whether nothing came that nobody asked for.
     pub(crate) fn is_clean(&self) -> bool {
-        self.inbox.is_empty()
+        self.talk.inbox.is_empty()
     }
 }
 
@@ -85,76 +128,105 @@ impl Drop for Connection {
     }
 }
 
-/// One exchange under way.
-struct Talk<'a> {
-    stream: &'a Stream,
-    inbox: &'a mut Inbox,
-    counters: &'a Counters,
+/// The socket, and the exchange under way.
+#[derive(Debug)]
+struct Talk {
+    stream: Stream,
+    inbox: Inbox,
+    batch: Batch,
+    replies: Replies,
+    features: Features,
+    /// What the socket's timeouts are set to.
     timeout: Duration,
-    budget: Budget,
+    /// How many pieces of the batch were sent.
+    sent: usize,
 }
 
-impl Talk<'_> {
+impl Talk {
+    /// The whole of the exchange that the batch is.
+    fn exchange(&mut self, budget: Budget, counters: &Counters) -> Result<(), Trouble> {
+        self.begin(budget, Instant::now(), counters)?;
+        while self.advance(budget, false, counters)? == Progress::More {}
+        Ok(())
+    }
+
     /// Many requests go in pieces, and no more than two of them are unanswered: a server that is not read from stops
     /// reading, and then both would wait for ever.
-    fn exchange(&mut self, mut batch: Batch<'_>, features: Features, mut now: Instant) -> Result<Replied, Trouble> {
-        batch.scopes.iter().for_each(|scope| batch.push_generation_read(scope));
-        let end = Pause { bytes: batch.bytes.len(), requests: batch.expected.len() };
-        let mut replies = Replies::to(batch.expected);
-        let (mut sent, mut answered) = (0, 0);
-        for pause in batch.pauses.into_iter().chain([end]) {
-            self.send(&batch.bytes[sent..pause.bytes], now)?;
-            sent = pause.bytes;
-            if pause != end {
-                self.receive(&mut replies, answered, features)?;
-                answered = pause.requests;
-                now = Instant::now();
-            }
+    fn begin(&mut self, budget: Budget, now: Instant, counters: &Counters) -> Result<(), Trouble> {
+        self.sent = 0;
+        self.send_piece(budget, now, counters)?;
+        self.send_piece(budget, now, counters)
+    }
+
+    /// Reads the replies to the first piece that is unanswered, and sends one more.
+    fn advance(&mut self, budget: Budget, waited: bool, counters: &Counters) -> Result<Progress, Trouble> {
+        if waited {
+            self.keep_to_the_deadline(budget, Instant::now())?;
         }
-        self.receive(&mut replies, end.requests, features)?;
-        let mut replies = replies.into_replies();
-        let generations = replies.split_off(replies.len() - batch.scopes.len());
-        Ok(Replied { replies, generations: generations.iter().map(generation).collect() })
+        let end = self.batch.end();
+        let unanswered = |pause: &&Pause| pause.requests > self.replies.answered();
+        let requests = self.batch.pauses.iter().find(unanswered).unwrap_or(&end).requests;
+        self.receive(requests, budget, counters)?;
+        if self.replies.answered() == end.requests {
+            return Ok(Progress::Whole);
+        }
+        self.send_piece(budget, Instant::now(), counters)?;
+        Ok(Progress::More)
+    }
+
+    /// Sends the next piece, if there is one.
+    fn send_piece(&mut self, budget: Budget, now: Instant, counters: &Counters) -> Result<(), Trouble> {
+        let ends = |piece: usize| self.batch.pauses.get(piece).copied().unwrap_or(self.batch.end()).bytes;
+        let (from, to) = (if self.sent == 0 { 0 } else { ends(self.sent - 1) }, ends(self.sent));
+        self.sent += 1;
+        self.send(from, to, budget, now, counters)
     }
 
     /// Reads until so many requests have their replies.
-    fn receive(&mut self, replies: &mut Replies, requests: usize, features: Features) -> Result<(), Trouble> {
-        let mut any_byte_came = replies.answered() > 0;
+    fn receive(&mut self, requests: usize, budget: Budget, counters: &Counters) -> Result<(), Trouble> {
+        let mut any_byte_came = self.replies.answered() > 0;
         let mut is_first = true;
-        while replies.answered() < requests {
+        while self.replies.answered() < requests {
             if !is_first {
-                self.keep_to_the_deadline(Instant::now())?;
+                self.keep_to_the_deadline(budget, Instant::now())?;
             }
             is_first = false;
-            let count = match self.stream.read(replies.room(self.inbox)) {
+            let count = match self.stream.read(self.replies.room(&mut self.inbox)) {
                 Ok(0) => return Err(Trouble::closed(any_byte_came)),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if is_timeout(&error) => return Err(self.timed_out()),
+                Err(error) if is_timeout(&error) => return Err(timed_out(budget)),
                 Err(error) => return Err(Trouble::of_io(&error, any_byte_came)),
             };
             any_byte_came = true;
-            self.counters.received_bytes.add(count);
-            replies.came(self.inbox, count);
-            replies.absorb(self.inbox, features).map_err(Trouble::Broken)?;
+            counters.received_bytes.add(count);
+            self.replies.came(&mut self.inbox, count);
+            self.replies.absorb(&self.batch.asked, &mut self.inbox, self.features).map_err(Trouble::Broken)?;
         }
         Ok(())
     }
 
-    fn send(&mut self, mut bytes: &[u8], mut now: Instant) -> Result<(), Trouble> {
-        while !bytes.is_empty() {
-            self.keep_to_the_deadline(now)?;
-            match self.stream.write(bytes) {
+    fn send(
+        &mut self,
+        mut from: usize,
+        to: usize,
+        budget: Budget,
+        mut now: Instant,
+        counters: &Counters,
+    ) -> Result<(), Trouble> {
+        while from < to {
+            self.keep_to_the_deadline(budget, now)?;
+            match self.stream.write(&self.batch.bytes[from..to]) {
                 Ok(0) => return Err(Trouble::closed(false)),
                 Ok(count) => {
-                    self.counters.sent_bytes.add(count);
-                    bytes = &bytes[count..];
+                    counters.sent_bytes.add(count);
+                    from += count;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(&error) => return Err(self.timed_out()),
-                Err(error) => return Err(Trouble::of_io(&error, false)),
+                Err(error) if is_timeout(&error) => return Err(timed_out(budget)),
+                Err(error) => return Err(Trouble::of_io(&error, self.replies.answered() > 0)),
             }
-            if !bytes.is_empty() {
+            if from < to {
                 now = Instant::now();
             }
         }
@@ -163,10 +235,10 @@ impl Talk<'_> {
 
     /// Sees to it that the next read or write ends about when the deadline comes. In the usual case, with all of the
     /// time left and one write and one read, no system call is needed.
-    fn keep_to_the_deadline(&mut self, now: Instant) -> Result<(), Trouble> {
-        let left = self.budget.left(now);
+    fn keep_to_the_deadline(&mut self, budget: Budget, now: Instant) -> Result<(), Trouble> {
+        let left = budget.left(now);
         if left.is_zero() {
-            return Err(self.timed_out());
+            return Err(timed_out(budget));
         }
         if left.abs_diff(self.timeout) > SLACK {
             self.stream.set_timeout(left).map_err(|error| Trouble::of_io(&error, false))?;
@@ -174,10 +246,10 @@ impl Talk<'_> {
         }
         Ok(())
     }
+}
 
-    fn timed_out(&self) -> Trouble {
-        Trouble::TimedOut(self.budget.started.elapsed())
-    }
+fn timed_out(budget: Budget) -> Trouble {
+    Trouble::TimedOut(budget.started.elapsed())
 }
 
 /// How a socket reports that its timeout has passed: one or the other, by platform.

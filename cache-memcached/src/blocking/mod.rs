@@ -10,28 +10,33 @@ use cache_core::backend::{
 };
 use cache_core::error::Result;
 use cache_core::key::FarKey;
+use smallvec::SmallVec;
 
 pub(crate) use connection::Connection;
+use connection::Progress;
+use pool::Exchange;
 pub(crate) use pool::{Pool, PoolSettings};
 
 use crate::backend::Memcached;
 use crate::budget::Errand;
+use crate::node::{Node, UnderWay};
+use crate::operations::each;
 use crate::split::Split;
 use crate::trouble::Trouble;
-use crate::work::{Answer, Ask, Work};
+use crate::work::{Answer, Ask, Part, Work};
 
 impl BytesBackend for Memcached {
     fn read(&self, read: &Read<'_>) -> Vec<Result<Seen>> {
         let errand = self.errand("read");
         let answers = self.run_now(errand, self.read_asks(read), read.scopes);
-        let seen = read.keys.iter().zip(answers).map(|(key, answer)| self.seen(key, answer)).collect();
+        let seen = each(read.keys, answers, |(key, answer)| self.seen(key, answer));
         self.whole_now(errand, read.keys.iter(), seen)
     }
 
     fn fill(&self, fills: &[Fill<'_>], scopes: &[FarKey]) -> Vec<Result<Filled>> {
         let errand = self.errand("fill");
         let answers = self.run_now(errand, self.fill_asks(fills), scopes);
-        let mut filled: Vec<_> = fills.iter().zip(answers).map(|(fill, answer)| self.filled(fill, answer)).collect();
+        let mut filled = each(fills, answers, |(fill, answer)| self.filled(fill, answer));
         for (fill, filled) in fills.iter().zip(&mut filled) {
             if let Ok(Filled { outcome: FillOutcome::TooLarge { limit }, .. }) = filled
                 && let Some(split) = Split::of(fill, *limit)
@@ -44,13 +49,13 @@ impl BytesBackend for Memcached {
 
     fn hand_back(&self, claims: &[HandBack<'_>], scopes: &[FarKey]) -> Vec<Result<Returned>> {
         let answers = self.run_now(self.errand("hand_back"), self.hand_back_asks(claims), scopes);
-        claims.iter().zip(answers).map(|(claim, answer)| self.returned(claim, answer)).collect()
+        each(claims, answers, |(claim, answer)| self.returned(claim, answer))
     }
 
     fn take(&self, takes: &[Take<'_>], scopes: &[FarKey]) -> Vec<Result<Seen>> {
         let errand = self.errand("take");
         let answers = self.run_now(errand, self.take_asks(takes), scopes);
-        let seen = takes.iter().zip(answers).map(|(take, answer)| self.seen(take.key, answer)).collect();
+        let seen = each(takes, answers, |(take, answer)| self.seen(take.key, answer));
         self.whole_now(errand, takes.iter().map(|take| take.key), seen)
     }
 
@@ -59,14 +64,14 @@ impl BytesBackend for Memcached {
         let answers: Vec<_> = self.run_now(errand, self.validate_asks(keys), scopes).collect();
         let accidents = self.accident_asks(keys, &answers);
         self.run_now(errand, accidents, &[]).for_each(drop);
-        keys.iter().zip(answers).map(|(key, answer)| self.checked(key, answer)).collect()
+        each(keys, answers.into_iter(), |(key, answer)| self.checked(key, answer))
     }
 
     fn invalidate(&self, keys: &[FarKey], strength: Strength, region: &FarKey) -> Vec<Invalidated> {
         let asks = self.invalidate_asks(keys, strength, region);
         let _settled = self.unless_settled(keys, Some(region));
         let answers = self.run_now(self.errand("invalidate"), asks, &[]);
-        keys.iter().zip(answers).map(|(key, answer)| self.invalidated(key, region, answer)).collect()
+        each(keys, answers, |(key, answer)| self.invalidated(key, region, answer))
     }
 
     fn bump(&self, scopes: &[FarKey]) -> Vec<Invalidated> {
@@ -128,25 +133,74 @@ impl Memcached {
 
     /// Runs an operation to its end, within its budget.
     fn run_now<'a>(
-        &self,
+        &'a self,
         errand: Errand,
         asks: impl Iterator<Item = Ask<'a>>,
         scopes: &'a [FarKey],
     ) -> impl Iterator<Item = Result<Answer, Trouble>> {
-        let mut work = Work::new(asks, scopes, self.clock().now());
-        while let Some((part, node)) = work.next() {
-            let (known, blacklist) = (self.nodes().node(node), self.config().blacklist);
-            if let Err(trouble) = known.admit(errand.budget.started, blacklist) {
-                work.give_up(part, trouble);
-                continue;
-            }
-            let _under_way = known.under_way();
-            let mut batch = |server: &_| work.batch(part, self.nodes(), server);
-            let span = tracing::trace_span!("memcached", node = &*known.name, verb = errand.verb);
-            let result = span.in_scope(|| self.pool(node).exchange(errand.budget, &mut batch));
-            let outcome = work.absorb(part, self.nodes(), result, || self.clock().now());
-            known.report(&outcome, blacklist);
-        }
+        let mut work = Work::new(asks, scopes, self.clock());
+        self.say_now(errand, &mut work.parts);
         work.finish()
+    }
+
+    /// Says each part to its node: all nodes are written to before any is read from. The parts come in the order of the
+    /// nodes, so that no two callers wait for connections that the other one has.
+    pub(crate) fn say_now<P: Part>(&self, errand: Errand, parts: &mut [P]) {
+        while parts.iter().any(|part| !part.is_done()) {
+            let undone = parts.iter_mut().filter(|part| !part.is_done());
+            let mut talks: SmallVec<[Talk<'_, P>; 1]> = undone.filter_map(|part| self.talk_now(errand, part)).collect();
+            let waited = talks.len() > 1;
+            let mut progress = Progress::More;
+            while progress == Progress::More {
+                progress = talks.iter_mut().map(|talk| talk.advance(waited)).max().unwrap_or(Progress::Whole);
+            }
+            talks.into_iter().for_each(|talk| talk.end(self));
+        }
+    }
+
+    /// Begins to say this to its node, unless that is set aside.
+    fn talk_now<'a, P: Part>(&'a self, errand: Errand, part: &'a mut P) -> Option<Talk<'a, P>> {
+        let node = self.nodes().node(part.node());
+        if let Err(trouble) = node.admit(errand.budget.started, self.config().blacklist) {
+            part.fail(trouble);
+            return None;
+        }
+        let under_way = node.under_way();
+        let span = tracing::trace_span!("memcached", node = &*node.name, verb = errand.verb);
+        let pool = self.pool(part.node());
+        let exchange = span.in_scope(|| pool.begin(part, errand.budget));
+        Some(Talk { part, node, exchange, span, _under_way: under_way })
+    }
+}
+
+/// One part of an operation, on its way.
+struct Talk<'a, P> {
+    part: &'a mut P,
+    node: &'a Node,
+    exchange: Result<Exchange<'a>, Trouble>,
+    span: tracing::Span,
+    _under_way: UnderWay<'a>,
+}
+
+impl<P: Part> Talk<'_, P> {
+    fn advance(&mut self, waited: bool) -> Progress {
+        let Talk { part, exchange, span, .. } = self;
+        let advanced = match exchange {
+            Ok(exchange) => span.in_scope(|| exchange.advance(*part, waited)),
+            Err(_) => return Progress::Whole,
+        };
+        advanced.unwrap_or_else(|trouble| {
+            *exchange = Err(trouble);
+            Progress::Whole
+        })
+    }
+
+    fn end(self, client: &Memcached) {
+        let Talk { part, node, exchange, .. } = self;
+        let outcome = exchange.and_then(|exchange| exchange.end(part));
+        if let Err(trouble) = &outcome {
+            part.fail(trouble.clone());
+        }
+        node.report(&outcome, client.config().blacklist);
     }
 }

@@ -6,12 +6,11 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::connection::Connection;
-use crate::batch::{Batch, Replied};
+use super::connection::{Connection, Progress};
 use crate::budget::Budget;
 use crate::node::Node;
-use crate::server::Server;
 use crate::trouble::Trouble;
+use crate::work::Message;
 
 /// How a pool is run; see [`Config`](crate::config::Config).
 #[derive(Debug, Clone, Copy)]
@@ -56,32 +55,19 @@ impl Pool {
         Pool { node, settings, state: Mutex::default(), given_back: Condvar::new() }
     }
 
-    /// Has one exchange: `batch` is written for the server that will get it, and again for another one if the
-    /// connection turns out to have been dead.
-    pub(crate) fn exchange<'b>(
-        &self,
-        budget: Budget,
-        batch: &mut dyn FnMut(&Server) -> Batch<'b>,
-    ) -> Result<Replied, Trouble> {
-        let mut lent = self.lend(budget)?;
-        if let Some(connection) = &mut lent.connection {
-            match attempt(connection, budget, lent.since, batch) {
-                Ok(replied) => return Ok(replied),
-                Err(trouble) => {
-                    lent.connection = None;
-                    if !trouble.is_dead() {
-                        return Err(trouble);
-                    }
-                    // The others have most likely died with it.
-                    self.drop_idle();
-                    self.node.counters.reconnects.add(1);
-                }
+    /// Begins to say this to the node.
+    pub(crate) fn begin(&self, message: &mut dyn Message, budget: Budget) -> Result<Exchange<'_>, Trouble> {
+        let lent = self.lend(budget)?;
+        let since = lent.since;
+        let mut exchange = Exchange { lent, budget, progress: Progress::More, is_repeated: false };
+        match &mut exchange.lent.connection {
+            Some(connection) => {
+                let begun = connection.begin(message, budget, since);
+                exchange.settle(begun, message)?;
             }
+            None => exchange.begin_anew(message)?,
         }
-        let mut connection = Connection::open(&self.node, budget.at_most(self.settings.connect_timeout))?;
-        let replied = attempt(&mut connection, budget, Instant::now(), batch)?;
-        lent.connection = Some(connection);
-        Ok(replied)
+        Ok(exchange)
     }
 
     /// A place in the pool, waiting for one if need be.
@@ -164,14 +150,70 @@ impl Pool {
     }
 }
 
-fn attempt<'b>(
-    connection: &mut Connection,
+/// An exchange under way, on a connection that is lent for it.
+pub(crate) struct Exchange<'a> {
+    lent: Lent<'a>,
     budget: Budget,
-    now: Instant,
-    batch: &mut dyn FnMut(&Server) -> Batch<'b>,
-) -> Result<Replied, Trouble> {
-    let batch = batch(connection.server());
-    if batch.is_empty() { Ok(Replied::nothing()) } else { connection.exchange(batch, budget, now) }
+    progress: Progress,
+    /// A dead connection was replaced: there is no third one.
+    is_repeated: bool,
+}
+
+impl Exchange<'_> {
+    /// Goes on with it: the same is written again should the connection turn out to have been dead. `waited`: whether
+    /// time has passed meanwhile.
+    pub(crate) fn advance(&mut self, message: &mut dyn Message, waited: bool) -> Result<Progress, Trouble> {
+        if let Some(connection) = &mut self.lent.connection
+            && self.progress == Progress::More
+        {
+            let advanced = connection.advance(self.budget, waited);
+            self.settle(advanced, message)?;
+        }
+        Ok(self.progress)
+    }
+
+    /// Hands over what came of it, once it is whole.
+    pub(crate) fn end(mut self, message: &mut dyn Message) -> Result<(), Trouble> {
+        self.lent.connection.as_mut().map_or(Ok(()), |connection| connection.end(message))
+    }
+
+    fn settle(&mut self, outcome: Result<Progress, Trouble>, message: &mut dyn Message) -> Result<(), Trouble> {
+        match outcome {
+            Ok(progress) => {
+                self.progress = progress;
+                Ok(())
+            }
+            Err(trouble) => {
+                self.lent.connection = None;
+                if !trouble.is_dead() || self.is_repeated {
+                    return Err(trouble);
+                }
+                // The others have most likely died with it.
+                self.lent.pool.drop_idle();
+                self.lent.pool.node.counters.reconnects.add(1);
+                self.begin_anew(message)
+            }
+        }
+    }
+
+    /// Begins on a new connection.
+    fn begin_anew(&mut self, message: &mut dyn Message) -> Result<(), Trouble> {
+        self.is_repeated = true;
+        let pool = self.lent.pool;
+        let mut connection = Connection::open(&pool.node, self.budget.at_most(pool.settings.connect_timeout))?;
+        self.progress = connection.begin(message, self.budget, Instant::now())?;
+        self.lent.connection = Some(connection);
+        Ok(())
+    }
+}
+
+impl Drop for Exchange<'_> {
+    /// What is still to come on a connection would reach whoever gets it next.
+    fn drop(&mut self) {
+        if self.progress == Progress::More {
+            self.lent.connection = None;
+        }
+    }
 }
 
 impl Drop for Lent<'_> {
@@ -183,16 +225,18 @@ impl Drop for Lent<'_> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use memcached_server::Server;
+    use memcached_server::Server as Memcached;
 
     use super::*;
     use crate::address::Address;
+    use crate::batch::{Batch, Replied};
     use crate::node::NodeSettings;
     use crate::proto::Request;
+    use crate::server::Server;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn pool(server: &Server) -> Pool {
+    fn pool(server: &Memcached) -> Pool {
         let address = Address::Tcp { host: "127.0.0.1".to_owned(), port: server.port() };
         let settings = PoolSettings {
             size: 4,
@@ -206,17 +250,27 @@ mod tests {
         Pool::new(Arc::new(Node::new(address, node_settings)), settings)
     }
 
-    fn exchange(pool: &Pool) {
-        let mut noop = |_: &_| {
-            let mut batch = Batch::default();
+    struct Noop;
+
+    impl Message for Noop {
+        fn write(&mut self, _: &Node, _: &Server, batch: &mut Batch) {
             batch.push(&Request::Noop);
-            batch
-        };
-        assert_eq!(pool.exchange(Budget::of(MINUTE), &mut noop).unwrap().replies.len(), 1);
+        }
+
+        fn absorb(&mut self, _: &Node, replied: &mut Replied) -> Result<(), Trouble> {
+            assert_eq!(replied.replies.len(), 1);
+            Ok(())
+        }
+    }
+
+    fn exchange(pool: &Pool) {
+        let mut exchange = pool.begin(&mut Noop, Budget::of(MINUTE)).unwrap();
+        assert_eq!(exchange.advance(&mut Noop, false).unwrap(), Progress::Whole);
+        assert_eq!(exchange.end(&mut Noop), Ok(()));
     }
 
     /// How many connections are open, unused, and were ever made.
-    fn connections(pool: &Pool, server: &Server) -> (usize, usize, u64) {
+    fn connections(pool: &Pool, server: &Memcached) -> (usize, usize, u64) {
         let stats = server.say("stats\r\n");
         let made = stats.lines().find_map(|line| line.strip_prefix("STAT total_connections ")).unwrap();
         let state = pool.state();
@@ -225,7 +279,7 @@ mod tests {
 
     #[test]
     fn no_more_than_max_idle_are_kept_and_the_last_one_used_is_used_next() {
-        let server = Server::start(&[]);
+        let server = Memcached::start(&[]);
         let pool = pool(&server);
         let connect = || Some(Connection::open(&pool.node, Budget::of(MINUTE)).unwrap());
         let mut lent: Vec<Lent<'_>> = (0..4).map(|_| pool.lend(Budget::of(MINUTE)).unwrap()).collect();
@@ -242,7 +296,7 @@ mod tests {
 
     #[test]
     fn one_unused_for_long_and_one_that_is_old_are_replaced() {
-        let server = Server::start(&[]);
+        let server = Memcached::start(&[]);
         let pool = pool(&server);
         exchange(&pool);
         let (open, idle, made) = connections(&pool, &server);
@@ -259,7 +313,7 @@ mod tests {
 
     #[test]
     fn one_that_nobody_needs_any_more_is_closed_while_another_is_used() {
-        let server = Server::start(&[]);
+        let server = Memcached::start(&[]);
         let pool = pool(&server);
         let connect = || Some(Connection::open(&pool.node, Budget::of(MINUTE)).unwrap());
         let mut lent: Vec<Lent<'_>> = (0..2).map(|_| pool.lend(Budget::of(MINUTE)).unwrap()).collect();

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::{Expected, Features, Opaque, Verb, Version};
 
 /// The longest line that is waited for, in bytes. The longest true one holds a key of 250 bytes and a few flags.
@@ -33,11 +35,11 @@ pub enum Code {
     /// `VERSION`
     Version(Version),
     /// `STAT`: one line of a list, name and value.
-    Stat(String, String),
+    Stat(Box<(String, String)>),
     /// `SERVER_ERROR` and its text: this request failed, the connection goes on.
-    ServerError(String),
+    ServerError(Box<str>),
     /// `CLIENT_ERROR` and its text, where the request could deserve it.
-    ClientError(String),
+    ClientError(Box<str>),
 }
 
 /// What is left of an item's life.
@@ -57,7 +59,10 @@ pub struct Reply {
     /// The value, where one came.
     pub value: Option<Vec<u8>>,
     /// `k`: the key again.
-    pub key: Option<Vec<u8>>,
+    pub key: Option<Box<[u8]>>,
+    /// XXH3-64 of the key that the classic `get` tells with each value: enough to know which of those it is that were
+    /// asked for.
+    pub key_hash: Option<u64>,
     /// `c`
     pub cas: Option<u64>,
     /// `t`
@@ -69,7 +74,7 @@ pub struct Reply {
     /// `h`: whether it was read before.
     pub hit_before: Option<bool>,
     /// `l`: seconds since it was read last.
-    pub last_access: Option<u64>,
+    pub last_access: Option<u32>,
     /// `W`: the asker was given the token.
     pub won: bool,
     /// `Z`: somebody was given the token before.
@@ -84,6 +89,7 @@ impl Reply {
             code,
             value: None,
             key: None,
+            key_hash: None,
             cas: None,
             left: None,
             size: None,
@@ -194,12 +200,12 @@ pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Par
         b"STAT" => {
             let rest = rest();
             let (name, value) = rest.split_once(' ').unwrap_or((&rest, ""));
-            Code::Stat(name.to_owned(), value.to_owned())
+            Code::Stat(Box::new((name.to_owned(), value.to_owned())))
         }
-        b"SERVER_ERROR" => return Ok(Parsed::Whole(Reply::of(Code::ServerError(rest())), after)),
+        b"SERVER_ERROR" => return Ok(Parsed::Whole(Reply::of(Code::ServerError(rest().into())), after)),
         // Any other one would mean that the server took something else for a command than we did.
         b"CLIENT_ERROR" if expected.verb == Verb::Arithmetic && rest().starts_with("cannot increment") => {
-            return Ok(Parsed::Whole(Reply::of(Code::ClientError(rest())), after));
+            return Ok(Parsed::Whole(Reply::of(Code::ClientError(rest().into())), after));
         }
         b"CLIENT_ERROR" | b"ERROR" => return Err(Broken::new("the server did not understand the request", bytes)),
         _ => return Err(Broken::new("this is not memcached's protocol", bytes)),
@@ -214,7 +220,7 @@ pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Par
             reply.value = Some(line[word.len()..].trim_ascii().to_vec());
             return Ok(Parsed::Whole(reply, after));
         }
-        (Code::Version(_) | Code::Stat(..), _) => return Ok(Parsed::Whole(reply, after)),
+        (Code::Version(_) | Code::Stat(_), _) => return Ok(Parsed::Whole(reply, after)),
         _ => Some(0),
     };
     let length = match length {
@@ -243,7 +249,7 @@ pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Par
 
 /// `VALUE <key> <flags> <length> [<cas>]`
 fn classic_head<'w>(reply: &mut Reply, words: &mut impl Iterator<Item = &'w [u8]>) -> Option<usize> {
-    reply.key = Some(words.next()?.to_vec());
+    reply.key_hash = Some(xxh3_64(words.next()?));
     reply.client_flags = Some(u32::try_from(decimal(words.next()?)?).ok()?);
     let length = usize::try_from(decimal(words.next()?)?).ok()?;
     if let Some(cas) = words.next() {
@@ -260,9 +266,9 @@ fn flag(reply: &mut Reply, opaque: &mut Option<Opaque>, word: &[u8]) -> Option<(
         b't' => reply.left = Some(Left::Seconds(u32::try_from(decimal(value)?).ok()?)),
         b's' => reply.size = Some(decimal(value)?),
         b'f' => reply.client_flags = Some(u32::try_from(decimal(value)?).ok()?),
-        b'k' => reply.key = Some(value.to_vec()),
+        b'k' => reply.key = Some(value.into()),
         b'h' => reply.hit_before = Some(decimal(value)? != 0),
-        b'l' => reply.last_access = Some(decimal(value)?),
+        b'l' => reply.last_access = Some(u32::try_from(decimal(value)?).ok()?),
         b'O' => *opaque = Some(Opaque(u32::try_from(decimal(value)?).ok()?)),
         b'W' if value.is_empty() => reply.won = true,
         b'Z' if value.is_empty() => reply.token_out = true,

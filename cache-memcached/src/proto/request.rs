@@ -3,7 +3,7 @@
 use super::{Code, Key};
 
 /// A number that a reply must repeat. Each request of a connection has another than those still unanswered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Opaque(pub u32);
 
 /// One request.
@@ -25,8 +25,8 @@ pub enum Request<'a> {
     ClassicGet(&'a [Key<'a>]),
     /// `version`
     Version,
-    /// `stats settings`
-    Settings,
+    /// `stats`, and of what.
+    Stats(Option<Key<'a>>),
 }
 
 /// `mg`. What it tells is switched on field by field.
@@ -149,8 +149,8 @@ pub enum Verb {
     ClassicGet,
     /// `version`
     Version,
-    /// `stats settings`
-    Settings,
+    /// `stats`
+    Stats,
 }
 
 /// What may answer a request.
@@ -176,13 +176,13 @@ impl Expected {
             Verb::Inspect => matches!(code, Code::Inspected | Code::Missing),
             Verb::ClassicGet => matches!(code, Code::Value | Code::End),
             Verb::Version => matches!(code, Code::Version(_)),
-            Verb::Settings => matches!(code, Code::Stat(..) | Code::End),
+            Verb::Stats => matches!(code, Code::Stat(_) | Code::End),
         }
     }
 
     /// Whether the request has no further reply after one with this code.
     pub fn ends_with(&self, code: &Code) -> bool {
-        !matches!((self.verb, code), (Verb::ClassicGet, Code::Value) | (Verb::Settings, Code::Stat(..)))
+        !matches!((self.verb, code), (Verb::ClassicGet, Code::Value) | (Verb::Stats, Code::Stat(_)))
     }
 
     /// Whether the reply carries the opaque; on a miss of `mg` only from 1.6.18 on.
@@ -214,7 +214,14 @@ impl Request<'_> {
                 plain(Verb::ClassicGet, b"\r\n", out)
             }
             Request::Version => plain(Verb::Version, b"version\r\n", out),
-            Request::Settings => plain(Verb::Settings, b"stats settings\r\n", out),
+            Request::Stats(of) => {
+                out.extend_from_slice(b"stats");
+                if let Some(of) = of {
+                    out.push(b' ');
+                    out.extend_from_slice(of.bytes());
+                }
+                plain(Verb::Stats, b"\r\n", out)
+            }
         };
         Expected { verb, opaque }
     }

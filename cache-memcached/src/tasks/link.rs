@@ -5,25 +5,30 @@
 //! take, and tells those whose time is over. Invariant: a connection on which anything failed ends, and fails all who
 //! wait on it.
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::queue::{Asker, Bounds, Caller, Outcome, Queue, Role, Waiting};
+use super::queue::{Asker, Bounds, Caller, Load, Queue, Role, Waiting};
+use super::slot::Slot;
 use super::socket::{Reader, Writer, connect};
-use crate::batch::{Batch, generation};
+use crate::batch::Replied;
 use crate::budget::Budget;
 use crate::inbox::Inbox;
 use crate::node::Node;
-use crate::proto::{Broken, Reply};
+use crate::proto::Broken;
 use crate::replies::{Absorbed, Replies};
 use crate::server::{ANY, Server};
 use crate::trouble::Trouble;
+use crate::work::Message;
 
 /// A shared connection. It ends when the last of those who hold it is gone.
 #[derive(Debug)]
@@ -39,6 +44,8 @@ struct Shared {
     queue: Mutex<Queue>,
     /// The task shall look at the queue: it has something to write, an earlier time to look at it, or ended.
     stir: Notify,
+    /// Whether the queue has ended: read without its lock.
+    is_ended: AtomicBool,
 }
 
 impl Link {
@@ -53,18 +60,15 @@ impl Link {
         node.counters.connected.add(1);
         node.counters.connections.add(1);
         let queue = Mutex::new(Queue::new(bounds));
-        let shared = Arc::new(Shared { node: node.clone(), server, writer, queue, stir: Notify::new() });
-        let reading = Reading { reader, inbox, current: None, parked: Vec::new(), any_byte_came: false };
+        let (stir, is_ended) = (Notify::new(), AtomicBool::new(false));
+        let shared = Arc::new(Shared { node: node.clone(), server, writer, queue, stir, is_ended });
+        let reading = Reading::of(reader, inbox);
         drop(tokio::spawn(Task { shared: shared.clone(), io_timeout, reading }.run()));
         Ok(Link { shared })
     }
 
-    pub(super) fn server(&self) -> &Server {
-        &self.shared.server
-    }
-
     pub(super) fn is_ended(&self) -> bool {
-        self.shared.queue().ended().is_some()
+        self.shared.is_ended.load(Ordering::Acquire)
     }
 
     /// How many requests wait on it.
@@ -72,10 +76,18 @@ impl Link {
         self.shared.queue().load()
     }
 
-    /// Sends the batch, and waits for its replies; dropped, it leaves its place in the queue behind. The connection's
-    /// task sees to it that the wait ends with the budget.
-    pub(super) async fn exchange(&self, batch: Batch<'_>, budget: Budget) -> Outcome {
-        let place = self.shared.queue().push(batch, budget, Instant::now())?;
+    /// Sends the message at `now`, and waits for the replies; dropped, it leaves its place in the queue behind. The
+    /// connection's task sees to it that the wait ends with the budget.
+    pub(super) async fn exchange(
+        &self,
+        message: &mut dyn Message,
+        budget: Budget,
+        now: Instant,
+    ) -> Result<(), Trouble> {
+        let Shared { node, server, .. } = &*self.shared;
+        let Some(mut place) = self.shared.queue().push(message, (node, server), budget, now)? else {
+            return message.absorb(node, &mut Replied::default());
+        };
         if place.is_first_to_end {
             self.shared.stir.notify_one();
         }
@@ -88,13 +100,14 @@ impl Link {
             }
             Role::Wait => {}
         }
-        place.answer.await.unwrap_or_else(|_| Err(Trouble::closed(false)))
+        (&mut place.answer).await?;
+        place.answer.replied(|replied| message.absorb(node, replied))
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.shared.queue().end(Trouble::closed(false));
+        self.shared.end(Trouble::closed(false));
         self.shared.stir.notify_one();
     }
 }
@@ -124,8 +137,11 @@ impl Shared {
 
     /// Whether all was written. The lock is not held while the socket is written to.
     fn write(&self) -> bool {
+        let mut bytes = Vec::new();
         loop {
-            let Some(mut bytes) = self.queue().unsent(Instant::now()) else { return true };
+            let unsent = self.queue().unsent(mem::take(&mut bytes), Instant::now);
+            let Some(unsent) = unsent else { return true };
+            bytes = unsent;
             let mut written = 0;
             while written < bytes.len() {
                 match self.writer.try_write(&bytes[written..]) {
@@ -143,6 +159,11 @@ impl Shared {
                 }
             }
         }
+    }
+
+    fn end(&self, trouble: Trouble) {
+        self.queue().end(trouble);
+        self.is_ended.store(true, Ordering::Release);
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -198,7 +219,7 @@ impl Task {
                 Ok(Event::Writable) => drop(shared.write()),
                 Ok(Event::Time) => {
                     let now = Instant::now();
-                    let beside = self.reading.look(self.io_timeout, now);
+                    let beside = (self.reading.since(), self.reading.look(self.io_timeout, now));
                     shared.queue().look(self.io_timeout, now, beside);
                 }
                 Err(trouble) => return self.end(trouble),
@@ -212,8 +233,8 @@ impl Task {
             Trouble::Torn(why) => Trouble::Dead(why.clone()),
             other => other.clone(),
         };
-        self.reading.end(trouble);
-        self.shared.queue().end(others);
+        self.reading.end(trouble, &others);
+        self.shared.end(others);
     }
 }
 
@@ -228,88 +249,121 @@ impl Drop for Task {
 struct Reading {
     reader: Reader,
     inbox: Inbox,
-    current: Option<Waiting>,
+    /// Those whose replies come next, taken from the queue together. What has come for the first is in `replies`.
+    next: VecDeque<Waiting>,
+    replies: Replies,
     /// Callers whose replies have come, and who wait for the generations that come behind.
-    parked: Vec<(Caller, Vec<Reply>)>,
+    parked: Vec<Caller>,
+    /// What is answered, and the slots of those who were: the queue has yet to know.
+    answered: Load,
+    slots: Vec<Arc<Slot>>,
     /// Whether a reply has begun that is not whole yet.
     any_byte_came: bool,
 }
 
 impl Reading {
+    fn of(reader: Reader, inbox: Inbox) -> Self {
+        Reading {
+            reader,
+            inbox,
+            next: VecDeque::new(),
+            replies: Replies::default(),
+            parked: Vec::new(),
+            answered: Load::default(),
+            slots: Vec::new(),
+            any_byte_came: false,
+        }
+    }
+
     /// Reads all that has come, and answers those whose replies are whole. It is ready when the connection must end.
     fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<Trouble> {
         loop {
-            let of_one = self.current.as_mut().map(|current| current.replies.room(&mut self.inbox));
-            let count = match of_one {
-                Some([mut value, _]) if !value.is_empty() => self.reader.poll_read(cx, &mut value),
-                Some([_, mut room]) => self.reader.poll_read(cx, &mut room),
-                None => self.reader.poll_read(cx, self.inbox.room()),
-            };
-            match ready!(count) {
+            let [mut value, mut behind] = self.replies.room(&mut self.inbox);
+            let room = if value.is_empty() { &mut behind } else { &mut value };
+            match ready!(self.reader.poll_read(cx, room)) {
                 Ok(0) => return Poll::Ready(Trouble::closed(self.any_byte_came)),
                 Ok(count) => {
                     shared.node.counters.received_bytes.add(count);
-                    match &mut self.current {
-                        Some(current) => current.replies.came(&mut self.inbox, count),
-                        None => self.inbox.came(count),
-                    }
+                    self.replies.came(&mut self.inbox, count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Poll::Ready(Trouble::of_io(&error, self.any_byte_came)),
             }
-            if let Err(trouble) = self.answer(shared) {
+            if let Err(trouble) = self.absorb(shared) {
                 return Poll::Ready(trouble);
             }
+            self.settle(shared);
         }
     }
 
-    fn answer(&mut self, shared: &Shared) -> Result<(), Trouble> {
-        loop {
-            if self.current.is_none() {
-                if self.inbox.is_empty() {
-                    return Ok(());
-                }
-                self.current = shared.queue().next();
+    /// Takes in what has come, and answers those whose replies are whole.
+    fn absorb(&mut self, shared: &Shared) -> Result<(), Trouble> {
+        while !self.inbox.is_empty() || self.any_byte_came {
+            if self.next.is_empty() {
+                shared.queue().take(&mut self.next);
             }
-            let Some(current) = &mut self.current else {
+            let Some(waiting) = self.next.front() else {
                 // A server with too many connections says so, and closes.
                 let why = "the server sent what nobody had asked for";
                 return Err(Trouble::Broken(Broken::new(why, self.inbox.bytes())));
             };
             self.any_byte_came = true;
-            match current.replies.absorb(&mut self.inbox, shared.server.features).map_err(Trouble::Broken)? {
+            let absorbed = self.replies.absorb(&waiting.asked, &mut self.inbox, shared.server.features);
+            match absorbed.map_err(Trouble::Broken)? {
                 Absorbed::Incomplete => return Ok(()),
                 Absorbed::Complete => {
                     self.any_byte_came = false;
-                    if let Some(current) = self.current.take() {
-                        shared.queue().answered(&current);
-                        self.deliver(current, &shared.node);
-                    }
+                    self.answer(shared);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The replies to the next one are whole.
+    fn answer(&mut self, shared: &Shared) {
+        let Some(Waiting { asker, load, .. }) = self.next.pop_front() else { return };
+        self.answered.add(load);
+        if self.inbox.is_empty() {
+            // Who asks again at once finds nobody in front of it.
+            self.settle(shared);
+        }
+        match asker {
+            Asker::Caller(mut caller) => match caller.put(&mut self.replies) {
+                false => shared.node.counters.tombstones.add(1),
+                true if caller.scopes.is_empty() => {
+                    caller.answer(&[]);
+                    self.slots.push(caller.slot);
+                }
+                true => self.parked.push(caller),
+            },
+            Asker::Generations => {
+                let mut replied = Replied::default();
+                self.replies.take(&mut replied.replies);
+                replied.split_generations(replied.replies.len());
+                for mut caller in self.parked.drain(..) {
+                    caller.answer(&replied.generations);
+                    self.slots.push(caller.slot);
                 }
             }
         }
     }
 
-    fn deliver(&mut self, whole: Waiting, node: &Node) {
-        let replies = whole.replies.into_replies();
-        match whole.asker {
-            Asker::Caller(caller) if caller.has_given_up() => node.counters.tombstones.add(1),
-            Asker::Caller(mut caller) if caller.scopes.is_empty() => caller.answer(replies, &[]),
-            Asker::Caller(caller) => self.parked.push((caller, replies)),
-            Asker::Generations => {
-                let generations: Vec<_> = replies.iter().map(generation).collect();
-                self.parked.drain(..).for_each(|(mut caller, replies)| caller.answer(replies, &generations));
-            }
+    /// Tells the queue what is answered.
+    fn settle(&mut self, shared: &Shared) {
+        if !self.answered.is_none() {
+            shared.queue().answered(&mut self.answered, self.slots.drain(..));
         }
+    }
+
+    /// Since when the one has waited whose replies are due.
+    fn since(&self) -> Option<Instant> {
+        self.next.front().map(|waiting| waiting.since)
     }
 
     /// The callers who are no longer in the queue.
     fn callers(&mut self) -> impl Iterator<Item = &mut Caller> {
-        let current = self.current.iter_mut().filter_map(|current| match &mut current.asker {
-            Asker::Caller(caller) => Some(caller),
-            Asker::Generations => None,
-        });
-        current.chain(self.parked.iter_mut().map(|(caller, _)| caller))
+        self.next.iter_mut().filter_map(Waiting::caller).chain(&mut self.parked)
     }
 
     /// Tells those whose time is over, and when that of the next one will be.
@@ -317,13 +371,16 @@ impl Reading {
         self.callers().filter_map(|caller| caller.look(timeout, now)).min()
     }
 
-    /// Part of their replies has come: nothing may be asked again for them.
-    fn end(&mut self, trouble: Trouble) {
+    /// Of those whose replies have begun, nothing may be asked again; of `others` no byte has come.
+    fn end(&mut self, trouble: Trouble, others: &Trouble) {
         let trouble = match trouble {
             Trouble::Dead(why) => Trouble::Torn(why),
             other => other,
         };
-        self.callers().for_each(|caller| caller.tell(Err(trouble.clone())));
+        let begun = usize::from(self.any_byte_came);
+        let begun_and_parked = self.next.iter_mut().take(begun).filter_map(Waiting::caller).chain(&mut self.parked);
+        begun_and_parked.for_each(|caller| caller.fail(trouble.clone()));
+        self.callers().for_each(|caller| caller.fail(others.clone()));
     }
 }
 
@@ -338,7 +395,7 @@ async fn introduced(reader: &mut Reader, writer: &Writer, inbox: &mut Inbox) -> 
         Ok(_) => return Err(Trouble::Connect("the socket took only part of the first request".to_owned())),
         Err(error) => return Err(failed(error)),
     }
-    let mut replies = Replies::to(question.expected);
+    let mut replies = Replies::default();
     loop {
         match poll_fn(|cx| reader.poll_read(cx, inbox.room())).await {
             Ok(0) => return Err(Trouble::Connect("the node closed the connection".to_owned())),
@@ -346,8 +403,10 @@ async fn introduced(reader: &mut Reader, writer: &Writer, inbox: &mut Inbox) -> 
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(failed(error)),
         }
-        if replies.absorb(inbox, ANY).map_err(Trouble::Broken)? == Absorbed::Complete {
-            return Server::introduce(&replies.into_replies());
+        if replies.absorb(&question.asked, inbox, ANY).map_err(Trouble::Broken)? == Absorbed::Complete {
+            let mut whole = Vec::new();
+            replies.take(&mut whole);
+            return Server::introduce(&whole);
         }
     }
 }

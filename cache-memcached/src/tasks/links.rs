@@ -3,23 +3,22 @@
 //! One carries what is small. Replies come in the order of the requests, so a large value would hold up all that was
 //! asked for behind it; large ones have connections of their own, of which each takes the one with the least to do.
 
-use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use cache_core::backend::BoxFuture;
 use tokio::runtime::{Handle, Id};
 
 use super::link::Link;
 use super::queue::Bounds;
-use crate::batch::{Batch, Replied};
 use crate::budget::Budget;
 use crate::node::Node;
-use crate::server::Server;
 use crate::trouble::Trouble;
+use crate::work::Message;
 
 /// How many connections a runtime has for large values.
 const FOR_LARGE: usize = 3;
@@ -43,7 +42,7 @@ pub(crate) struct LinkSettings {
 pub(crate) struct Links {
     node: Arc<Node>,
     settings: LinkSettings,
-    runtimes: Mutex<HashMap<Id, Runtime>>,
+    runtimes: Mutex<Runtimes>,
 }
 
 /// What one runtime has.
@@ -74,48 +73,51 @@ impl Links {
         Links { node, settings, runtimes: Mutex::default() }
     }
 
-    /// Has one exchange: `batch` is written for the server that will get it, and again for another one if the
+    /// Has one exchange: the message is written for the server that will get it, and again for another one if the
     /// connection turns out to have been dead.
-    pub(crate) async fn exchange<'b>(
-        &self,
-        budget: Budget,
-        size: Size,
-        batch: &mut (dyn FnMut(&Server) -> Batch<'b> + Send),
-    ) -> Result<Replied, Trouble> {
-        let mut link = self.link(size, budget).await?;
-        for is_last in [false, true] {
-            let batch = batch(link.server());
-            if batch.is_empty() {
-                return Ok(Replied::nothing());
-            }
-            match link.exchange(batch, budget).await {
-                Err(trouble) if trouble.is_dead() && !is_last => {
-                    self.node.counters.reconnects.add(1);
-                    link = self.link(size, budget).await?;
-                }
-                outcome => return outcome,
-            }
+    pub(crate) async fn exchange(&self, message: &mut dyn Message, size: Size, budget: Budget) -> Result<(), Trouble> {
+        let runtime = Handle::try_current().map_err(|_| Trouble::NoRuntime)?.id();
+        let (link, now) = match self.known(runtime, size)? {
+            Known::Link(link) => (link, budget.started),
+            Known::None(which) => (self.connected(runtime, which, budget).await?, Instant::now()),
+        };
+        match link.exchange(message, budget, now).await {
+            Err(trouble) if trouble.is_dead() => self.repeat(message, runtime, size, budget).await,
+            outcome => outcome,
         }
-        Err(Trouble::closed(false))
     }
 
-    /// A connection of this runtime, made if there is none.
-    async fn link(&self, size: Size, budget: Budget) -> Result<Arc<Link>, Trouble> {
-        let runtime = Handle::try_current().map_err(|_| Trouble::NoRuntime)?.id();
-        let which = match size {
-            Size::Small => Which::Small,
-            Size::Large => Which::Large(self.runtimes().entry(runtime).or_default().least_busy()),
-        };
-        let connecting = match self.known(runtime, which)? {
-            Known::Link(link) => return Ok(link),
-            Known::Connecting(connecting) => connecting,
-        };
+    /// The same again. It is boxed, as it hardly ever happens: every look-up would have to make room for it.
+    fn repeat<'a>(
+        &'a self,
+        message: &'a mut dyn Message,
+        runtime: Id,
+        size: Size,
+        budget: Budget,
+    ) -> BoxFuture<'a, Result<(), Trouble>> {
+        Box::pin(async move {
+            self.node.counters.reconnects.add(1);
+            let link = match self.known(runtime, size)? {
+                Known::Link(link) => link,
+                Known::None(which) => self.connected(runtime, which, budget).await?,
+            };
+            link.exchange(message, budget, Instant::now()).await
+        })
+    }
+
+    /// Makes a connection of this runtime, or waits for whoever is at it. Boxed for the same reason.
+    fn connected(&self, runtime: Id, which: Which, budget: Budget) -> BoxFuture<'_, Result<Arc<Link>, Trouble>> {
+        Box::pin(self.connect(runtime, which, budget))
+    }
+
+    async fn connect(&self, runtime: Id, which: Which, budget: Budget) -> Result<Arc<Link>, Trouble> {
+        let connecting = self.runtimes().of(runtime).slot(which).connecting.clone();
         let budget = budget.at_most(self.settings.connect_timeout);
         let connect = async {
             let _turn = connecting.lock().await;
             // Whoever had the turn before may have made one.
-            if let Known::Link(link) = self.known(runtime, which)? {
-                return Ok(link);
+            if let Some(link) = self.runtimes().of(runtime).slot(which).usable() {
+                return Ok(link.clone());
             }
             let link = Arc::new(Link::open(&self.node, self.settings.io_timeout, self.settings.bounds).await?);
             self.keep(runtime, which, link.clone());
@@ -128,34 +130,51 @@ impl Links {
         match unless_it_panics(bounded).await {
             Some(outcome) => outcome,
             None => {
-                self.runtimes().entry(runtime).or_default().unusable = true;
+                self.runtimes().of(runtime).unusable = true;
                 Err(Trouble::NoRuntime)
             }
         }
     }
 
-    fn known(&self, runtime: Id, which: Which) -> Result<Known, Trouble> {
+    fn known(&self, runtime: Id, size: Size) -> Result<Known, Trouble> {
         let mut runtimes = self.runtimes();
-        let runtime = runtimes.entry(runtime).or_default();
+        let runtime = runtimes.of(runtime);
         if runtime.unusable {
             return Err(Trouble::NoRuntime);
         }
-        let slot = runtime.slot(which);
-        Ok(match slot.usable() {
+        let which = match size {
+            Size::Small => Which::Small,
+            Size::Large => Which::Large(runtime.least_busy()),
+        };
+        Ok(match runtime.slot(which).usable() {
             Some(link) => Known::Link(link.clone()),
-            None => Known::Connecting(slot.connecting.clone()),
+            None => Known::None(which),
         })
     }
 
     fn keep(&self, runtime: Id, which: Which, link: Arc<Link>) {
         let mut runtimes = self.runtimes();
         // Those of runtimes that are gone: a runtime's end is its connections' end.
-        runtimes.retain(|id, known| *id == runtime || known.may_live());
-        runtimes.entry(runtime).or_default().slot(which).link = Some(link);
+        runtimes.0.retain(|(id, known)| *id == runtime || known.may_live());
+        runtimes.of(runtime).slot(which).link = Some(link);
     }
 
-    fn runtimes(&self) -> MutexGuard<'_, HashMap<Id, Runtime>> {
+    fn runtimes(&self) -> MutexGuard<'_, Runtimes> {
         self.runtimes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// There are one or two as a rule: no map would find them sooner.
+#[derive(Debug, Default)]
+struct Runtimes(Vec<(Id, Runtime)>);
+
+impl Runtimes {
+    fn of(&mut self, id: Id) -> &mut Runtime {
+        let known = self.0.iter().position(|(known, _)| *known == id).unwrap_or_else(|| {
+            self.0.push((id, Runtime::default()));
+            self.0.len() - 1
+        });
+        &mut self.0[known].1
     }
 }
 
@@ -188,7 +207,8 @@ impl Slot {
 
 enum Known {
     Link(Arc<Link>),
-    Connecting(Arc<tokio::sync::Mutex<()>>),
+    /// It has to be made.
+    None(Which),
 }
 
 /// The future's output; `None` if it panics. tokio does not tell whether a runtime has its reactor and its timer

@@ -3,7 +3,12 @@
 mod link;
 mod links;
 mod queue;
+mod slot;
 mod socket;
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
 
 use cache_core::backend::{
     AsyncBytesBackend, BoxFuture, Check, Fill, FillOutcome, Filled, HandBack, Invalidated, NodeStats, Read, Returned,
@@ -18,16 +23,17 @@ pub(crate) use queue::Bounds;
 
 use crate::backend::Memcached;
 use crate::budget::Errand;
+use crate::operations::each;
 use crate::split::Split;
 use crate::trouble::Trouble;
-use crate::work::{Answer, Ask, Work};
+use crate::work::{Answer, Ask, Part, Work};
 
 impl AsyncBytesBackend for Memcached {
     fn read<'a>(&'a self, read: &'a Read<'a>) -> BoxFuture<'a, Vec<Result<Seen>>> {
         Box::pin(async move {
             let errand = self.errand("read");
             let answers = self.run(errand, self.read_asks(read), read.scopes).await;
-            let seen = read.keys.iter().zip(answers).map(|(key, answer)| self.seen(key, answer)).collect();
+            let seen = each(read.keys, answers, |(key, answer)| self.seen(key, answer));
             self.whole(errand, read.keys.iter(), seen).await
         })
     }
@@ -36,13 +42,12 @@ impl AsyncBytesBackend for Memcached {
         Box::pin(async move {
             let errand = self.errand("fill");
             let answers = self.run(errand, self.fill_asks(fills), scopes).await;
-            let mut filled: Vec<_> =
-                fills.iter().zip(answers).map(|(fill, answer)| self.filled(fill, answer)).collect();
+            let mut filled = each(fills, answers, |(fill, answer)| self.filled(fill, answer));
             for (fill, filled) in fills.iter().zip(&mut filled) {
                 if let Ok(Filled { outcome: FillOutcome::TooLarge { limit }, .. }) = filled
                     && let Some(split) = Split::of(fill, *limit)
                 {
-                    *filled = self.fill_split(errand, fill, &split, scopes).await;
+                    *filled = Box::pin(self.fill_split(errand, fill, &split, scopes)).await;
                 }
             }
             filled
@@ -56,7 +61,7 @@ impl AsyncBytesBackend for Memcached {
     ) -> BoxFuture<'a, Vec<Result<Returned>>> {
         Box::pin(async move {
             let answers = self.run(self.errand("hand_back"), self.hand_back_asks(claims), scopes).await;
-            claims.iter().zip(answers).map(|(claim, answer)| self.returned(claim, answer)).collect()
+            each(claims, answers, |(claim, answer)| self.returned(claim, answer))
         })
     }
 
@@ -64,7 +69,7 @@ impl AsyncBytesBackend for Memcached {
         Box::pin(async move {
             let errand = self.errand("take");
             let answers = self.run(errand, self.take_asks(takes), scopes).await;
-            let seen = takes.iter().zip(answers).map(|(take, answer)| self.seen(take.key, answer)).collect();
+            let seen = each(takes, answers, |(take, answer)| self.seen(take.key, answer));
             self.whole(errand, takes.iter().map(|take| take.key), seen).await
         })
     }
@@ -75,7 +80,7 @@ impl AsyncBytesBackend for Memcached {
             let answers: Vec<_> = self.run(errand, self.validate_asks(keys), scopes).await.collect();
             let accidents = self.accident_asks(keys, &answers);
             self.run(errand, accidents, &[]).await.for_each(drop);
-            keys.iter().zip(answers).map(|(key, answer)| self.checked(key, answer)).collect()
+            each(keys, answers.into_iter(), |(key, answer)| self.checked(key, answer))
         })
     }
 
@@ -91,7 +96,7 @@ impl AsyncBytesBackend for Memcached {
         Box::pin(async move {
             let _settled = settled;
             let answers = self.run(self.errand("invalidate"), asks, &[]).await;
-            keys.iter().zip(answers).map(|(key, answer)| self.invalidated(key, region, answer)).collect()
+            each(keys, answers, |(key, answer)| self.invalidated(key, region, answer))
         })
     }
 
@@ -123,7 +128,8 @@ impl Memcached {
         mut seen: Vec<Result<Seen>>,
     ) -> Vec<Result<Seen>> {
         if let Some(parts) = self.parts_of(keys, &seen) {
-            let answers: Vec<_> = self.run(errand, parts.read_asks(), &[]).await.collect();
+            // Boxed, as it is rare: every look-up would have to make room for it.
+            let answers: Vec<_> = Box::pin(self.run(errand, parts.read_asks(), &[])).await.collect();
             parts.join(self, answers.into_iter(), &mut seen);
         }
         seen
@@ -163,27 +169,55 @@ impl Memcached {
 
     /// Runs an operation to its end, within its budget.
     async fn run<'a>(
-        &self,
+        &'a self,
         errand: Errand,
         asks: impl Iterator<Item = Ask<'a>> + Send,
         scopes: &'a [FarKey],
     ) -> impl Iterator<Item = Result<Answer, Trouble>> {
-        let mut work = Work::new(asks, scopes, self.clock().now());
+        let mut work = Work::new(asks, scopes, self.clock());
         let size = if work.is_large(self.sizes()) { Size::Large } else { Size::Small };
-        while let Some((part, node)) = work.next() {
-            let (known, blacklist) = (self.nodes().node(node), self.config().blacklist);
-            if let Err(trouble) = known.admit(errand.budget.started, blacklist) {
-                work.give_up(part, trouble);
-                continue;
-            }
-            let _under_way = known.under_way();
-            let mut batch = |server: &_| work.batch(part, self.nodes(), server);
-            let span = tracing::trace_span!("memcached", node = &*known.name, verb = errand.verb);
-            let result = self.links(node).exchange(errand.budget, size, &mut batch).instrument(span).await;
-            let outcome = work.absorb(part, self.nodes(), result, || self.clock().now());
-            known.report(&outcome, blacklist);
-        }
+        self.say(errand, size, &mut work.parts).await;
         work.note_sizes(self.sizes());
         work.finish()
     }
+
+    /// Says each part to its node, all nodes at the same time.
+    pub(crate) async fn say<P: Part>(&self, errand: Errand, size: Size, parts: &mut [P]) {
+        match parts {
+            [part] => self.talk(errand, size, part).await,
+            many => all(many.iter_mut().map(|part| Box::pin(self.talk(errand, size, part))).collect()).await,
+        }
+    }
+
+    async fn talk<P: Part>(&self, errand: Errand, size: Size, part: &mut P) {
+        let node = self.nodes().node(part.node());
+        while !part.is_done() {
+            let blacklist = self.config().blacklist;
+            if let Err(trouble) = node.admit(errand.budget.started, blacklist) {
+                part.fail(trouble);
+                return;
+            }
+            let _under_way = node.under_way();
+            let span = tracing::trace_span!("memcached", node = &*node.name, verb = errand.verb);
+            let links = self.links(part.node());
+            // Two calls, since a future that is moved into another one takes its room twice.
+            let outcome = match span.is_disabled() {
+                true => links.exchange(part, size, errand.budget).await,
+                false => links.exchange(part, size, errand.budget).instrument(span).await,
+            };
+            if let Err(trouble) = &outcome {
+                part.fail(trouble.clone());
+            }
+            node.report(&outcome, blacklist);
+        }
+    }
+}
+
+/// Resolves when all of them have.
+async fn all<F: Future<Output = ()>>(mut futures: Vec<Pin<Box<F>>>) {
+    poll_fn(|cx| {
+        futures.retain_mut(|future| future.as_mut().poll(cx).is_pending());
+        if futures.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }

@@ -5,20 +5,21 @@
 //! once behind all that is written at once, after the requests of each of them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{iter, mem};
 
 use cache_core::generation::Generation;
-use cache_core::key::FarKey;
-use tokio::sync::oneshot;
+use smallvec::SmallVec;
 
-use crate::batch::{Batch, Replied};
+use super::slot::{Answer, Slot};
+use crate::batch::{Asked, Batch, KEPT};
 use crate::budget::Budget;
-use crate::proto::Reply;
+use crate::node::Node;
 use crate::replies::Replies;
+use crate::server::Server;
 use crate::trouble::Trouble;
-
-/// How a caller is told.
-pub(super) type Outcome = Result<Replied, Trouble>;
+use crate::work::Message;
 
 /// How much may wait on one connection.
 #[derive(Debug, Clone, Copy)]
@@ -30,20 +31,22 @@ pub(crate) struct Bounds {
 #[derive(Debug)]
 pub(super) struct Queue {
     /// What is to be written, while nobody is writing it.
-    unsent: Vec<u8>,
+    batch: Batch,
+    /// The buffer for what comes while this is being written.
+    spare: Vec<u8>,
     /// The scopes whose generations the callers of these bytes want to know.
-    wanted: Vec<FarKey>,
+    wanted: Wanted,
     waiting: VecDeque<Waiting>,
-    /// What waits, the batch included whose replies are being read.
+    /// What waits, the batches included whose replies are being read.
     requests: usize,
     bytes: usize,
     bounds: Bounds,
+    /// Slots of callers who have been told, or soon will be.
+    used: VecDeque<Arc<Slot>>,
     /// Somebody has promised to write.
     flushing: bool,
     /// The socket took only a part: the connection's task has the promise.
     is_full: bool,
-    /// When the batch was queued whose replies are being read.
-    reading_since: Option<Instant>,
     /// When the connection's task looks for callers whose time is over. It is not moved with every caller: he who
     /// comes later has more time.
     look_at: Option<Instant>,
@@ -53,11 +56,17 @@ pub(super) struct Queue {
 /// A batch that was queued, and who is told of its replies.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub(super) replies: Replies,
+    pub(super) asked: Asked,
     pub(super) asker: Asker,
+    pub(super) since: Instant,
+    pub(super) load: Load,
+}
+
+/// How much of its bounds something takes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Load {
     requests: usize,
     bytes: usize,
-    since: Instant,
 }
 
 #[derive(Debug)]
@@ -69,11 +78,11 @@ pub(super) enum Asker {
 
 #[derive(Debug)]
 pub(super) struct Caller {
-    /// Taken when he is told.
-    sender: Option<oneshot::Sender<Outcome>>,
+    pub(super) slot: Arc<Slot>,
     /// The places of his scopes among the generations that are read behind his requests.
-    pub(super) scopes: Vec<usize>,
+    pub(super) scopes: SmallVec<[usize; 2]>,
     deadline: Instant,
+    is_told: bool,
 }
 
 /// What a caller does after it has queued its batch.
@@ -90,71 +99,113 @@ pub(super) enum Role {
 /// A caller's place.
 #[derive(Debug)]
 pub(super) struct Place {
-    pub(super) answer: oneshot::Receiver<Outcome>,
+    pub(super) answer: Answer,
     pub(super) role: Role,
     /// Whether the connection's task must be told when to look for him.
     pub(super) is_first_to_end: bool,
 }
 
 impl Caller {
-    /// Tells him, unless he was told before. One who gave up is gone.
-    pub(super) fn tell(&mut self, outcome: Outcome) {
-        if let Some(sender) = self.sender.take() {
-            let _ = sender.send(outcome);
+    /// Tells him that nothing comes, unless he was told before.
+    pub(super) fn fail(&mut self, trouble: Trouble) {
+        if !self.is_told {
+            self.is_told = true;
+            self.slot.tell(Err::<iter::Empty<_>, _>(trouble));
         }
     }
 
-    /// Whether nobody waits for the answer any more.
-    pub(super) fn has_given_up(&self) -> bool {
-        self.sender.as_ref().is_none_or(oneshot::Sender::is_closed)
+    /// Takes the replies for him. Whether he still waits for them.
+    pub(super) fn put(&self, replies: &mut Replies) -> bool {
+        if self.is_told {
+            replies.take(&mut Vec::new());
+            return false;
+        }
+        self.slot.put(replies)
     }
 
-    /// Tells him what came for him, given the generations that were read behind his requests.
-    pub(super) fn answer(&mut self, replies: Vec<Reply>, generations: &[Option<Generation>]) {
-        let generations = self.scopes.iter().map(|place| generations.get(*place).copied().flatten()).collect();
-        self.tell(Ok(Replied { replies, generations }));
+    /// Tells him that his replies are there, given the generations that were read behind his requests.
+    pub(super) fn answer(&mut self, generations: &[Option<Generation>]) {
+        if !self.is_told {
+            self.is_told = true;
+            let of_scope = |place: &usize| generations.get(*place).copied().flatten();
+            self.slot.tell(Ok(self.scopes.iter().map(of_scope)));
+        }
     }
 
     /// Tells him if his time is over; otherwise, when it will be.
     pub(super) fn look(&mut self, budget: Duration, now: Instant) -> Option<Instant> {
-        self.sender.as_ref()?;
+        if self.is_told {
+            return None;
+        }
         if self.deadline > now {
             return Some(self.deadline);
         }
-        self.tell(Err(Trouble::TimedOut(budget)));
+        self.fail(Trouble::TimedOut(budget));
         None
+    }
+}
+
+impl Waiting {
+    /// He who waits, if it is a caller.
+    pub(super) fn caller(&mut self) -> Option<&mut Caller> {
+        match &mut self.asker {
+            Asker::Caller(caller) => Some(caller),
+            Asker::Generations => None,
+        }
+    }
+}
+
+impl Load {
+    pub(super) fn is_none(&self) -> bool {
+        self.requests == 0
+    }
+
+    pub(super) fn add(&mut self, other: Load) {
+        self.requests += other.requests;
+        self.bytes += other.bytes;
     }
 }
 
 impl Queue {
     pub(super) fn new(bounds: Bounds) -> Self {
         Queue {
-            unsent: Vec::new(),
-            wanted: Vec::new(),
+            batch: Batch::default(),
+            spare: Vec::new(),
+            wanted: Wanted::default(),
             waiting: VecDeque::new(),
             requests: 0,
             bytes: 0,
             bounds,
+            used: VecDeque::new(),
             flushing: false,
             is_full: false,
-            reading_since: None,
             look_at: None,
             ended: None,
         }
     }
 
-    /// Queues a batch.
-    pub(super) fn push(&mut self, batch: Batch<'_>, budget: Budget, now: Instant) -> Result<Place, Trouble> {
+    /// Queues what this message writes for the node, which is this server; no place if that is nothing.
+    pub(super) fn push(
+        &mut self,
+        message: &mut dyn Message,
+        (node, server): (&Node, &Server),
+        budget: Budget,
+        now: Instant,
+    ) -> Result<Option<Place>, Trouble> {
         if let Some(trouble) = &self.ended {
             return Err(trouble.clone());
         }
-        let (requests, bytes) = (batch.expected.len() + batch.scopes.len(), batch.bytes.len());
-        // One that is larger than a bound alone may go when nothing else waits.
-        if self.requests > 0 && self.requests + requests > self.bounds.requests {
-            return Err(Trouble::Crowded("max_in_flight"));
+        let before = self.batch.bytes.len();
+        message.write(node, server, &mut self.batch);
+        let (asked, bytes) = (self.batch.take_asked(), self.batch.bytes.len() - before);
+        let scopes = message.scopes();
+        let requests = asked.expected.len() + scopes.len();
+        if requests == 0 {
+            return Ok(None);
         }
-        if self.bytes > 0 && self.bytes + bytes > self.bounds.bytes {
-            return Err(Trouble::Crowded("max_bytes_in_flight"));
+        if let Some(bound) = self.bound_of(requests, bytes) {
+            self.batch.bytes.truncate(before);
+            return Err(Trouble::Crowded(bound));
         }
         let role = match (self.flushing, self.requests) {
             (true, _) => Role::Wait,
@@ -164,51 +215,64 @@ impl Queue {
         self.flushing = true;
         self.requests += requests;
         self.bytes += bytes;
-        if self.unsent.is_empty() {
-            self.unsent = batch.bytes;
-        } else {
-            self.unsent.extend_from_slice(&batch.bytes);
-        }
-        let scopes = batch.scopes.iter().map(|scope| self.want(scope)).collect();
-        let (sender, answer) = oneshot::channel();
-        let asker = Asker::Caller(Caller { sender: Some(sender), scopes, deadline: budget.deadline });
-        self.waiting.push_back(Waiting { replies: Replies::to(batch.expected), asker, requests, bytes, since: now });
+        let scopes = scopes.iter().map(|scope| self.wanted.place(scope.as_str())).collect();
+        let slot = self.slot();
+        let answer = slot.answer();
+        let asker = Asker::Caller(Caller { slot, scopes, deadline: budget.deadline, is_told: false });
+        self.waiting.push_back(Waiting { asked, asker, since: now, load: Load { requests, bytes } });
         let is_first_to_end = self.look_at.is_none_or(|at| budget.deadline < at);
         if is_first_to_end {
             self.look_at = Some(budget.deadline);
         }
-        Ok(Place { answer, role, is_first_to_end })
+        Ok(Some(Place { answer, role, is_first_to_end }))
     }
 
-    /// The place of a scope among those that are wanted.
-    fn want(&mut self, scope: &FarKey) -> usize {
-        self.wanted.iter().position(|known| known == scope).unwrap_or_else(|| {
-            self.wanted.push(scope.clone());
-            self.wanted.len() - 1
-        })
+    /// The bound that so much more would break. What is larger than a bound alone may go when nothing else waits.
+    fn bound_of(&self, requests: usize, bytes: usize) -> Option<&'static str> {
+        match () {
+            () if self.requests > 0 && self.requests + requests > self.bounds.requests => Some("max_in_flight"),
+            () if self.bytes > 0 && self.bytes + bytes > self.bounds.bytes => Some("max_bytes_in_flight"),
+            () => None,
+        }
     }
 
-    /// What is to be written now, by whoever has promised to; nothing ends the promise.
-    pub(super) fn unsent(&mut self, now: Instant) -> Option<Vec<u8>> {
-        if self.ended.is_some() || (self.unsent.is_empty() && self.wanted.is_empty()) {
+    fn slot(&mut self) -> Arc<Slot> {
+        match self.used.pop_front().map(Slot::used_again) {
+            Some(Ok(slot)) => slot,
+            // Its caller has yet to look at it.
+            Some(Err(slot)) => {
+                self.used.push_back(slot);
+                Arc::default()
+            }
+            None => Arc::default(),
+        }
+    }
+
+    /// What is to be written now, by whoever has promised to; nothing ends the promise. `written` is the buffer of what
+    /// he has written before.
+    pub(super) fn unsent(&mut self, mut written: Vec<u8>, now: impl FnOnce() -> Instant) -> Option<Vec<u8>> {
+        if written.capacity() <= KEPT {
+            written.clear();
+            self.spare = written;
+        }
+        if self.ended.is_some() || (self.batch.bytes.is_empty() && self.wanted.is_empty()) {
             self.flushing = false;
             self.is_full = false;
             return None;
         }
-        let mut batch = Batch { bytes: std::mem::take(&mut self.unsent), ..Batch::default() };
         if !self.wanted.is_empty() {
-            self.wanted.drain(..).for_each(|scope| batch.push_generation_read(&scope));
-            let replies = Replies::to(batch.expected);
-            let waiting = Waiting { replies, asker: Asker::Generations, requests: 0, bytes: 0, since: now };
+            self.wanted.read(&mut self.batch);
+            let asked = self.batch.take_asked();
+            let waiting = Waiting { asked, asker: Asker::Generations, since: now(), load: Load::default() };
             self.waiting.push_back(waiting);
         }
-        Some(batch.bytes)
+        Some(mem::replace(&mut self.batch.bytes, mem::take(&mut self.spare)))
     }
 
     /// Puts back what could not be written, in front of what came meanwhile.
     pub(super) fn put_back(&mut self, mut rest: Vec<u8>) {
-        rest.append(&mut self.unsent);
-        self.unsent = rest;
+        rest.append(&mut self.batch.bytes);
+        self.batch.bytes = rest;
         self.is_full = true;
     }
 
@@ -217,18 +281,18 @@ impl Queue {
         self.is_full
     }
 
-    /// The batch whose replies come next.
-    pub(super) fn next(&mut self) -> Option<Waiting> {
-        let next = self.waiting.pop_front();
-        self.reading_since = next.as_ref().map(|next| next.since);
-        next
+    /// The batches whose replies come next, all of them; `into` is empty.
+    pub(super) fn take(&mut self, into: &mut VecDeque<Waiting>) {
+        mem::swap(&mut self.waiting, into);
     }
 
-    /// The batch that came from [`next`](Queue::next) has all of its replies.
-    pub(super) fn answered(&mut self, waiting: &Waiting) {
-        self.requests -= waiting.requests;
-        self.bytes -= waiting.bytes;
-        self.reading_since = None;
+    /// So much has its replies, and these slots are soon free.
+    pub(super) fn answered(&mut self, load: &mut Load, slots: impl Iterator<Item = Arc<Slot>>) {
+        let Load { requests, bytes } = mem::take(load);
+        self.requests = self.requests.saturating_sub(requests);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        let room = SLOTS.saturating_sub(self.used.len());
+        self.used.extend(slots.take(room));
     }
 
     /// How many requests wait.
@@ -242,28 +306,26 @@ impl Queue {
     }
 
     /// Tells the callers whose time is over. The connection ends if the batch whose replies are due has waited for
-    /// `timeout`: what comes behind it cannot come either. `beside`: when the next one's time is over of those who are
-    /// no longer in the queue.
-    pub(super) fn look(&mut self, timeout: Duration, now: Instant, beside: Option<Instant>) {
-        let head = self.reading_since.or_else(|| self.waiting.front().map(|front| front.since));
+    /// `timeout`: what comes behind it cannot come either. `beside`: of those who are no longer in the queue, since when
+    /// the first one has waited, and when the next one's time is over.
+    pub(super) fn look(&mut self, timeout: Duration, now: Instant, beside: (Option<Instant>, Option<Instant>)) {
+        let head = beside.0.or_else(|| self.waiting.front().map(|front| front.since));
         if head.is_some_and(|since| now.saturating_duration_since(since) + SLACK >= timeout) {
             self.end(Trouble::TimedOut(timeout));
         }
-        let callers = self.waiting.iter_mut().filter_map(|waiting| match &mut waiting.asker {
-            Asker::Caller(caller) => caller.look(timeout, now),
-            Asker::Generations => None,
-        });
-        self.look_at = callers.chain(beside).min();
+        let callers =
+            self.waiting.iter_mut().filter_map(Waiting::caller).filter_map(|caller| caller.look(timeout, now));
+        self.look_at = callers.chain(beside.1).min();
     }
 
     /// Ends the connection: all who wait are told, and whoever comes.
     pub(super) fn end(&mut self, trouble: Trouble) {
-        self.unsent = Vec::new();
-        self.wanted = Vec::new();
+        self.batch = Batch::default();
+        self.wanted = Wanted::default();
         let told = self.ended.get_or_insert(trouble).clone();
-        for waiting in self.waiting.drain(..) {
-            if let Asker::Caller(mut caller) = waiting.asker {
-                caller.tell(Err(told.clone()));
+        for mut waiting in self.waiting.drain(..) {
+            if let Some(caller) = waiting.caller() {
+                caller.fail(told.clone());
             }
         }
         (self.requests, self.bytes) = (0, 0);
@@ -275,14 +337,58 @@ impl Queue {
     }
 }
 
+/// Scopes whose generations are to be read, each once.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// One behind the other.
+    names: String,
+    ends: Vec<usize>,
+}
+
+impl Wanted {
+    /// The place of a scope among them.
+    fn place(&mut self, scope: &str) -> usize {
+        let known = self.iter().position(|known| known == scope);
+        known.unwrap_or_else(|| {
+            self.names.push_str(scope);
+            self.ends.push(self.names.len());
+            self.ends.len() - 1
+        })
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        let mut start = 0;
+        self.ends.iter().map(move |end| &self.names[mem::replace(&mut start, *end)..*end])
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Asks for them, and forgets them.
+    fn read(&mut self, batch: &mut Batch) {
+        self.iter().for_each(|scope| batch.push_generation_read(scope));
+        self.names.clear();
+        self.ends.clear();
+    }
+}
+
 /// An operation begins a little before its batch is queued, and has that much less time.
 const SLACK: Duration = Duration::from_millis(10);
+/// How many slots are kept to be used again.
+const SLOTS: usize = 1024;
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
+    use cache_core::key::FarKey;
+
     use super::*;
-    use crate::proto::Request;
+    use crate::address::Address;
+    use crate::batch::Replied;
+    use crate::node::NodeSettings;
+    use crate::proto::{Request, Version};
+    use crate::server::ANY;
 
     const TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -290,19 +396,49 @@ mod tests {
         Queue::new(Bounds { requests, bytes: 1000 })
     }
 
-    fn batch(requests: usize) -> Batch<'static> {
-        let mut batch = Batch::default();
-        (0..requests).for_each(|_| batch.push(&Request::Noop));
-        batch
+    /// So many requests, and so many bytes beside them.
+    struct Noops<'a>(usize, usize, &'a [FarKey]);
+
+    impl Message for Noops<'_> {
+        fn write(&mut self, _: &Node, _: &Server, batch: &mut Batch) {
+            (0..self.0).for_each(|_| batch.push(&Request::Noop));
+            batch.bytes.extend(iter::repeat_n(b' ', self.1));
+        }
+
+        fn scopes(&self) -> &[FarKey] {
+            self.2
+        }
+
+        fn absorb(&mut self, _: &Node, _: &mut Replied) -> Result<(), Trouble> {
+            Ok(())
+        }
     }
 
-    /// As a caller would that begins now.
-    fn push(queue: &mut Queue, batch: Batch<'_>, now: Instant) -> Result<Place, Trouble> {
-        queue.push(batch, Budget { started: now, deadline: now + TIMEOUT }, now)
+    /// As a caller would that has this budget.
+    fn push_within(queue: &mut Queue, mut noops: Noops<'_>, budget: Budget) -> Result<Place, Trouble> {
+        let settings = NodeSettings { connect_timeout: TIMEOUT, io_timeout: TIMEOUT, blacklist: TIMEOUT };
+        let node = Node::new(Address::Tcp { host: "nowhere".to_owned(), port: 1 }, settings);
+        let version = Version { major: 1, minor: 6, patch: 18 };
+        let server = Server { version, features: ANY, cas: true, largest_value: 1000 };
+        queue.push(&mut noops, (&node, &server), budget, budget.started).map(Option::unwrap)
+    }
+
+    fn push(queue: &mut Queue, noops: Noops<'_>, now: Instant) -> Result<Place, Trouble> {
+        push_within(queue, noops, Budget { started: now, deadline: now + TIMEOUT })
     }
 
     fn role(queue: &mut Queue, requests: usize, now: Instant) -> Role {
-        push(queue, batch(requests), now).unwrap().role
+        push(queue, Noops(requests, 0, &[]), now).unwrap().role
+    }
+
+    fn unsent(queue: &mut Queue) -> Option<String> {
+        queue.unsent(Vec::new(), Instant::now).map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    fn next(queue: &mut Queue) -> VecDeque<Waiting> {
+        let mut next = VecDeque::new();
+        queue.take(&mut next);
+        next
     }
 
     fn scopes(names: &[&str]) -> Vec<FarKey> {
@@ -314,12 +450,12 @@ mod tests {
         let (mut queue, now) = (queue(100), Instant::now());
         assert_eq!(role(&mut queue, 1, now), Role::WriteNow);
         assert_eq!(role(&mut queue, 1, now), Role::Wait);
-        assert_eq!(queue.unsent(now).unwrap(), b"mn\r\nmn\r\n");
+        assert_eq!(unsent(&mut queue).unwrap(), "mn\r\nmn\r\n");
         assert_eq!(role(&mut queue, 1, now), Role::Wait, "the writer looks again");
         queue.put_back(b"rest".to_vec());
         assert!(queue.is_full());
-        assert_eq!(queue.unsent(now).unwrap(), b"restmn\r\n");
-        assert_eq!(queue.unsent(now), None);
+        assert_eq!(unsent(&mut queue).unwrap(), "restmn\r\n");
+        assert_eq!(unsent(&mut queue), None);
         assert!(!queue.is_full());
         assert_eq!(role(&mut queue, 1, now), Role::WriteSoon, "replies are due: others are about");
     }
@@ -328,81 +464,98 @@ mod tests {
     fn no_more_may_wait_than_the_bounds() {
         let (mut queue, now) = (queue(3), Instant::now());
         assert_eq!(role(&mut queue, 5, now), Role::WriteNow);
-        assert_eq!(push(&mut queue, batch(1), now).unwrap_err(), Trouble::Crowded("max_in_flight"));
-        let next = queue.next().unwrap();
-        queue.answered(&next);
-        assert!(push(&mut queue, batch(2), now).is_ok());
-        assert!(push(&mut queue, batch(2), now).is_err());
-        let long = Batch { bytes: vec![b' '; 990], ..batch(1) };
-        assert!(push(&mut queue, long, now).is_ok());
+        let written = queue.batch.bytes.len();
+        assert_eq!(push(&mut queue, Noops(1, 0, &[]), now).unwrap_err(), Trouble::Crowded("max_in_flight"));
+        assert_eq!((queue.batch.bytes.len(), queue.load()), (written, 5), "nothing of it is sent");
+        let mut load = next(&mut queue)[0].load;
+        queue.answered(&mut load, iter::empty());
+        assert!(push(&mut queue, Noops(2, 0, &[]), now).is_ok());
+        assert!(push(&mut queue, Noops(2, 0, &[]), now).is_err());
         queue.bounds.requests = 9;
-        assert_eq!(push(&mut queue, batch(1), now).unwrap_err(), Trouble::Crowded("max_bytes_in_flight"));
+        assert!(push(&mut queue, Noops(1, 980, &[]), now).is_ok());
+        assert_eq!(push(&mut queue, Noops(3, 0, &[]), now).unwrap_err(), Trouble::Crowded("max_bytes_in_flight"));
     }
 
     #[test]
     fn generations_are_asked_for_once_behind_all_who_want_to_know_them() {
         let (mut queue, now) = (queue(100), Instant::now());
         let (some, others) = (scopes(&["r", "a"]), scopes(&["b", "r"]));
-        let mut places = Vec::new();
-        for scopes in [&some, &others] {
-            places.push(push(&mut queue, Batch { scopes, ..batch(1) }, now).unwrap());
-        }
-        let sent = String::from_utf8(queue.unsent(now).unwrap()).unwrap();
+        let places = [&some, &others].map(|scopes| push(&mut queue, Noops(1, 0, scopes), now).unwrap());
+        let sent = unsent(&mut queue).unwrap();
         let words: Vec<&str> = sent.lines().map(|line| line.split(" v").next().unwrap()).collect();
         assert_eq!(words, ["mn", "mn", "mg r", "mg a", "mg b"]);
         let numbers = [Some(Generation(1)), Some(Generation(2)), None];
-        for (mut place, expected) in places.into_iter().zip([[numbers[0], numbers[1]], [numbers[2], numbers[0]]]) {
-            let Asker::Caller(mut caller) = queue.next().unwrap().asker else { panic!("a caller comes first") };
-            caller.answer(Vec::new(), &numbers);
-            assert_eq!(place.answer.try_recv().unwrap().unwrap().generations, expected);
+        let mut next = next(&mut queue);
+        for (place, expected) in places.into_iter().zip([[numbers[0], numbers[1]], [numbers[2], numbers[0]]]) {
+            let mut waiting = next.pop_front().unwrap();
+            waiting.caller().unwrap().answer(&numbers);
+            assert_eq!(place.answer.come(), Some(Ok(())));
+            place.answer.replied(|replied| assert_eq!(replied.generations, expected));
         }
-        assert!(matches!(queue.next().unwrap().asker, Asker::Generations));
-        assert_eq!(queue.unsent(now), None, "they are not asked for again");
+        assert!(matches!(next[0].asker, Asker::Generations) && next[0].asked.expected.len() == 3);
+        assert_eq!(unsent(&mut queue), None, "they are not asked for again");
+    }
+
+    #[test]
+    fn a_slot_is_used_again_when_its_caller_is_gone() {
+        let (mut queue, now) = (queue(100), Instant::now());
+        let first = push(&mut queue, Noops(1, 0, &[]), now).unwrap();
+        let slot = |queue: &mut Queue| next(queue)[0].caller().unwrap().slot.clone();
+        let used = slot(&mut queue);
+        let address = Arc::as_ptr(&used);
+        used.tell(Err::<iter::Empty<_>, _>(Trouble::closed(false)));
+        queue.answered(&mut Load::default(), iter::once(used));
+        let second = push(&mut queue, Noops(1, 0, &[]), now).unwrap();
+        assert_ne!(Arc::as_ptr(&slot(&mut queue)), address, "its caller has not looked yet");
+        drop((first, second));
+        let third = push(&mut queue, Noops(1, 0, &[]), now).unwrap();
+        let again = slot(&mut queue);
+        assert_eq!(Arc::as_ptr(&again), address);
+        assert!(third.answer.come().is_none() && again.put(&mut Replies::default()), "nothing is left of the first");
     }
 
     #[test]
     fn an_end_is_told_to_all_who_wait_and_to_whoever_comes() {
         let (mut queue, now) = (queue(3), Instant::now());
-        let mut place = push(&mut queue, batch(1), now).unwrap();
-        drop(push(&mut queue, batch(1), now).unwrap());
+        let place = push(&mut queue, Noops(1, 0, &[]), now).unwrap();
+        drop(push(&mut queue, Noops(1, 0, &[]), now).unwrap());
         let trouble = Trouble::closed(false);
         queue.end(trouble.clone());
-        assert_eq!(place.answer.try_recv().unwrap(), Err(trouble.clone()));
-        assert_eq!(push(&mut queue, batch(1), now).unwrap_err(), trouble);
-        assert!(queue.ended().is_some() && queue.unsent(now).is_none());
+        assert_eq!(place.answer.come().unwrap(), Err(trouble.clone()));
+        assert_eq!(push(&mut queue, Noops(1, 0, &[]), now).unwrap_err(), trouble);
+        assert!(queue.ended().is_some() && unsent(&mut queue).is_none());
     }
 
     #[test]
     fn only_the_head_can_end_the_connection_by_waiting() {
         let (mut queue, now) = (queue(9), Instant::now());
-        queue.look(TIMEOUT, now + TIMEOUT, None);
+        queue.look(TIMEOUT, now + TIMEOUT, (None, None));
         assert!(queue.ended().is_none(), "nobody waits");
-        let _head = push(&mut queue, batch(1), now).unwrap();
-        let _next = push(&mut queue, batch(1), now + TIMEOUT).unwrap();
-        queue.look(TIMEOUT, now + TIMEOUT / 2, None);
+        let _head = push(&mut queue, Noops(1, 0, &[]), now).unwrap();
+        let _next = push(&mut queue, Noops(1, 0, &[]), now + TIMEOUT).unwrap();
+        queue.look(TIMEOUT, now + TIMEOUT / 2, (None, None));
         assert_eq!((queue.ended(), queue.look_at()), (None, Some(now + TIMEOUT)));
-        let head = queue.next().unwrap();
-        queue.answered(&head);
-        queue.look(TIMEOUT, now + TIMEOUT, None);
+        drop(queue.waiting.pop_front());
+        queue.look(TIMEOUT, now + TIMEOUT, (None, None));
         assert_eq!((queue.ended(), queue.look_at()), (None, Some(now + TIMEOUT * 2)), "the next one has time");
-        let _reading = queue.next().unwrap();
-        queue.look(TIMEOUT, now + TIMEOUT * 2, None);
+        drop(next(&mut queue));
+        queue.look(TIMEOUT, now + TIMEOUT * 2, (Some(now + TIMEOUT), None));
         assert!(queue.ended().is_some(), "also while its replies are being read");
     }
 
     #[test]
     fn a_caller_with_less_time_is_told_alone() {
         let (mut queue, now) = (queue(9), Instant::now());
-        let mut slow = push(&mut queue, batch(1), now).unwrap();
+        let slow = push(&mut queue, Noops(1, 0, &[]), now).unwrap();
         let short = Budget { started: now, deadline: now + TIMEOUT / 4 };
-        let mut hurried = queue.push(batch(1), short, now).unwrap();
+        let hurried = push_within(&mut queue, Noops(1, 0, &[]), short).unwrap();
         assert_eq!((slow.is_first_to_end, hurried.is_first_to_end), (true, true));
-        assert!(!push(&mut queue, batch(1), now).unwrap().is_first_to_end);
-        queue.look(TIMEOUT, now + TIMEOUT / 4, None);
-        assert!(matches!(hurried.answer.try_recv(), Ok(Err(Trouble::TimedOut(_)))));
-        assert!(slow.answer.try_recv().is_err() && queue.ended().is_none());
+        assert!(!push(&mut queue, Noops(1, 0, &[]), now).unwrap().is_first_to_end);
+        queue.look(TIMEOUT, now + TIMEOUT / 4, (None, None));
+        assert!(matches!(hurried.answer.come(), Some(Err(Trouble::TimedOut(_)))));
+        assert!(slow.answer.come().is_none() && queue.ended().is_none());
         assert_eq!(queue.look_at(), Some(now + TIMEOUT));
-        queue.look(TIMEOUT, now + TIMEOUT / 4, Some(now + TIMEOUT / 2));
+        queue.look(TIMEOUT, now + TIMEOUT / 4, (None, Some(now + TIMEOUT / 2)));
         assert_eq!(queue.look_at(), Some(now + TIMEOUT / 2), "he whose replies are being read has a deadline too");
     }
 }

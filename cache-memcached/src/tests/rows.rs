@@ -43,7 +43,7 @@ fn run(row: &Row, port: u16) -> Result<(), RowFailure> {
         let talk = Talk { port, connections: RefCell::default(), passed: Cell::default() };
         let started = Instant::now();
         result = row.run(&talk, &format!("rows:{attempt}:"));
-        if result.is_ok() || started.elapsed() < talk.passed.get() + Duration::from_millis(300) {
+        if result.is_ok() || started.elapsed() < talk.passed.get() + Duration::from_millis(100) {
             break;
         }
     }
@@ -171,7 +171,7 @@ fn translated(reply: proto::Reply) -> Reply {
     });
     Reply {
         value: reply.value,
-        key: reply.key.and_then(|key| FarKey::new(String::from_utf8(key).unwrap()).ok()),
+        key: reply.key.and_then(|key| FarKey::new(String::from_utf8(key.into()).unwrap()).ok()),
         cas: reply.cas,
         left,
         client_flags: reply.client_flags,
