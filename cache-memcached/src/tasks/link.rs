@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::queue::{Asker, Bounds, Caller, Load, Queue, Role, Waiting};
+use super::queue::{Asker, Bounds, Caller, Load, Place, Queue, Role, Waiting};
 use super::slot::Slot;
 use super::socket::{Reader, Writer, connect};
 use crate::batch::Replied;
@@ -76,32 +76,34 @@ impl Link {
         self.shared.queue().load()
     }
 
-    /// Sends the message at `now`, and waits for the replies; dropped, it leaves its place in the queue behind. The
-    /// connection's task sees to it that the wait ends with the budget.
-    pub(super) async fn exchange(
+    pub(super) fn node(&self) -> &Node {
+        &self.shared.node
+    }
+
+    /// Queues the message at `now`, and writes it if that is the caller's part and nobody else is about; no place if
+    /// nothing has to be asked. The connection's task sees to it that the wait ends with the budget.
+    pub(super) fn queue(
         &self,
         message: &mut dyn Message,
         budget: Budget,
         now: Instant,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Option<Place>, Trouble> {
         let Shared { node, server, .. } = &*self.shared;
-        let Some(mut place) = self.shared.queue().push(message, (node, server), budget, now)? else {
-            return message.absorb(node, &mut Replied::default());
-        };
-        if place.is_first_to_end {
-            self.shared.stir.notify_one();
-        }
-        match place.role {
-            Role::WriteNow => self.shared.flush(),
-            Role::WriteSoon => {
-                // Whether it is woken or dropped, what was promised is done.
-                let _promise = Promise(&self.shared);
-                tokio::task::yield_now().await;
+        let place = self.shared.queue().push(message, (node, server), budget, now)?;
+        if let Some(place) = &place {
+            if place.is_first_to_end {
+                self.shared.stir.notify_one();
             }
-            Role::Wait => {}
+            if place.role == Role::WriteNow {
+                self.shared.flush();
+            }
         }
-        (&mut place.answer).await?;
-        place.answer.replied(|replied| message.absorb(node, replied))
+        Ok(place)
+    }
+
+    /// Writes what has gathered: the promise of [`Role::WriteSoon`].
+    pub(super) fn flush(&self) {
+        self.shared.flush();
     }
 }
 
@@ -109,15 +111,6 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.shared.end(Trouble::closed(false));
         self.shared.stir.notify_one();
-    }
-}
-
-/// Writes when it is dropped.
-struct Promise<'a>(&'a Shared);
-
-impl Drop for Promise<'_> {
-    fn drop(&mut self) {
-        self.0.flush();
     }
 }
 

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cache_core::backend::BoxFuture;
 use tokio::runtime::{Handle, Id};
@@ -18,7 +18,6 @@ use super::queue::Bounds;
 use crate::budget::Budget;
 use crate::node::Node;
 use crate::trouble::Trouble;
-use crate::work::Message;
 
 /// How many connections a runtime has for large values.
 const FOR_LARGE: usize = 3;
@@ -73,44 +72,13 @@ impl Links {
         Links { node, settings, runtimes: Mutex::default() }
     }
 
-    /// Has one exchange: the message is written for the server that will get it, and again for another one if the
-    /// connection turns out to have been dead.
-    pub(crate) async fn exchange(&self, message: &mut dyn Message, size: Size, budget: Budget) -> Result<(), Trouble> {
-        let runtime = Handle::try_current().map_err(|_| Trouble::NoRuntime)?.id();
-        let (link, now) = match self.known(runtime, size)? {
-            Known::Link(link) => (link, budget.started),
-            Known::None(which) => (self.connected(runtime, which, budget).await?, Instant::now()),
-        };
-        match link.exchange(message, budget, now).await {
-            Err(trouble) if trouble.is_dead() => self.repeat(message, runtime, size, budget).await,
-            outcome => outcome,
-        }
+    /// Makes a connection of a runtime, or waits for whoever is at it. Boxed, as it hardly ever happens: every look-up
+    /// would have to make room for it.
+    pub(super) fn connected(&self, place: RuntimeSlot, budget: Budget) -> BoxFuture<'_, Result<Arc<Link>, Trouble>> {
+        Box::pin(self.connect(place, budget))
     }
 
-    /// The same again. It is boxed, as it hardly ever happens: every look-up would have to make room for it.
-    fn repeat<'a>(
-        &'a self,
-        message: &'a mut dyn Message,
-        runtime: Id,
-        size: Size,
-        budget: Budget,
-    ) -> BoxFuture<'a, Result<(), Trouble>> {
-        Box::pin(async move {
-            self.node.counters.reconnects.add(1);
-            let link = match self.known(runtime, size)? {
-                Known::Link(link) => link,
-                Known::None(which) => self.connected(runtime, which, budget).await?,
-            };
-            link.exchange(message, budget, Instant::now()).await
-        })
-    }
-
-    /// Makes a connection of this runtime, or waits for whoever is at it. Boxed for the same reason.
-    fn connected(&self, runtime: Id, which: Which, budget: Budget) -> BoxFuture<'_, Result<Arc<Link>, Trouble>> {
-        Box::pin(self.connect(runtime, which, budget))
-    }
-
-    async fn connect(&self, runtime: Id, which: Which, budget: Budget) -> Result<Arc<Link>, Trouble> {
+    async fn connect(&self, RuntimeSlot(runtime, which): RuntimeSlot, budget: Budget) -> Result<Arc<Link>, Trouble> {
         let connecting = self.runtimes().of(runtime).slot(which).connecting.clone();
         let budget = budget.at_most(self.settings.connect_timeout);
         let connect = async {
@@ -136,9 +104,11 @@ impl Links {
         }
     }
 
-    fn known(&self, runtime: Id, size: Size) -> Result<Known, Trouble> {
+    /// The connection of the runtime that this is called from.
+    pub(super) fn known(&self, size: Size) -> Result<Known, Trouble> {
+        let id = Handle::try_current().map_err(|_| Trouble::NoRuntime)?.id();
         let mut runtimes = self.runtimes();
-        let runtime = runtimes.of(runtime);
+        let runtime = runtimes.of(id);
         if runtime.unusable {
             return Err(Trouble::NoRuntime);
         }
@@ -148,7 +118,7 @@ impl Links {
         };
         Ok(match runtime.slot(which).usable() {
             Some(link) => Known::Link(link.clone()),
-            None => Known::None(which),
+            None => Known::None(RuntimeSlot(id, which)),
         })
     }
 
@@ -205,11 +175,15 @@ impl Slot {
     }
 }
 
-enum Known {
+pub(super) enum Known {
     Link(Arc<Link>),
     /// It has to be made.
-    None(Which),
+    None(RuntimeSlot),
 }
+
+/// Which connection of which runtime.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RuntimeSlot(Id, Which);
 
 /// The future's output; `None` if it panics. tokio does not tell whether a runtime has its reactor and its timer
 /// switched on, but by panicking.

@@ -1,14 +1,13 @@
 //! The async face: the tasks of a runtime share one connection to each node. Twin of `blocking`, line by line.
 
+mod exchange;
 mod link;
 mod links;
 mod queue;
 mod slot;
 mod socket;
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
+use std::future::poll_fn;
 
 use cache_core::backend::{
     AsyncBytesBackend, BoxFuture, Check, Fill, FillOutcome, Filled, HandBack, Invalidated, NodeStats, Read, Returned,
@@ -16,8 +15,9 @@ use cache_core::backend::{
 };
 use cache_core::error::Result;
 use cache_core::key::FarKey;
-use tracing::Instrument as _;
+use smallvec::SmallVec;
 
+pub(crate) use exchange::Talk;
 pub(crate) use links::{LinkSettings, Links, Size};
 pub(crate) use queue::Bounds;
 
@@ -182,42 +182,9 @@ impl Memcached {
     }
 
     /// Says each part to its node, all nodes at the same time.
-    pub(crate) async fn say<P: Part>(&self, errand: Errand, size: Size, parts: &mut [P]) {
-        match parts {
-            [part] => self.talk(errand, size, part).await,
-            many => all(many.iter_mut().map(|part| Box::pin(self.talk(errand, size, part))).collect()).await,
-        }
+    async fn say<P: Part>(&self, errand: Errand, size: Size, parts: &mut [P]) {
+        let talk = || Talk::new(self, errand, size);
+        let mut talks: SmallVec<[Talk<'_>; 1]> = parts.iter().map(|_| talk()).collect();
+        poll_fn(|cx| Talk::poll_all(&mut talks, parts, cx)).await;
     }
-
-    async fn talk<P: Part>(&self, errand: Errand, size: Size, part: &mut P) {
-        let node = self.nodes().node(part.node());
-        while !part.is_done() {
-            let blacklist = self.config().blacklist;
-            if let Err(trouble) = node.admit(errand.budget.started, blacklist) {
-                part.fail(trouble);
-                return;
-            }
-            let _under_way = node.under_way();
-            let span = tracing::trace_span!("memcached", node = &*node.name, verb = errand.verb);
-            let links = self.links(part.node());
-            // Two calls, since a future that is moved into another one takes its room twice.
-            let outcome = match span.is_disabled() {
-                true => links.exchange(part, size, errand.budget).await,
-                false => links.exchange(part, size, errand.budget).instrument(span).await,
-            };
-            if let Err(trouble) = &outcome {
-                part.fail(trouble.clone());
-            }
-            node.report(&outcome, blacklist);
-        }
-    }
-}
-
-/// Resolves when all of them have.
-async fn all<F: Future<Output = ()>>(mut futures: Vec<Pin<Box<F>>>) {
-    poll_fn(|cx| {
-        futures.retain_mut(|future| future.as_mut().poll(cx).is_pending());
-        if futures.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
 }
