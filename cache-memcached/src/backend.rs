@@ -129,7 +129,12 @@ impl Memcached {
 
     /// The node that keeps this key.
     pub(crate) fn owner(&self, key: &FarKey) -> usize {
-        self.shared.topology.owner(key.as_str().as_bytes())
+        self.owner_of(key.as_str().as_bytes())
+    }
+
+    /// The same for any key.
+    pub(crate) fn owner_of(&self, key: &[u8]) -> usize {
+        self.shared.topology.owner(key)
     }
 }
 

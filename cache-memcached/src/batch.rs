@@ -1,14 +1,15 @@
 //! Requests to one node, written one behind the other, and what comes of them.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use cache_core::generation::Generation;
 use cache_core::key::FarKey;
 use smallvec::SmallVec;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::proto::{Expected, Get, Key, Opaque, Reply, Request};
 
 /// Requests that travel together: written at once, answered in order. A connection uses its buffers again and again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Batch {
     /// The requests' bytes.
     pub(crate) bytes: Vec<u8>,
@@ -70,12 +71,26 @@ impl Replied {
 /// A list of replies that has grown beyond this is not kept.
 const FEW: usize = 64;
 
+/// How far the first opaques of two connections are apart: odd, so that they are all different, and far.
+const APART: u32 = 0x9e37_79b9;
+
+static FIRST_OPAQUE: AtomicU32 = AtomicU32::new(1);
+
+impl Default for Batch {
+    /// One for a new connection. It begins with another opaque than others: a reply that came over the wrong one is
+    /// known.
+    fn default() -> Self {
+        let last = Opaque(FIRST_OPAQUE.fetch_add(APART, Ordering::Relaxed));
+        Batch { bytes: Vec::new(), asked: Asked::default(), pauses: Vec::new(), last }
+    }
+}
+
 impl Batch {
     pub(crate) fn push(&mut self, request: &Request<'_>) {
         self.last.0 = self.last.0.wrapping_add(1);
         self.asked.expected.push(request.write(self.last, &mut self.bytes));
         if let Request::ClassicGet(keys) = request {
-            self.asked.listed.extend(keys.iter().map(|key| xxh3_64(key.bytes())));
+            self.asked.listed.extend(keys.iter().map(|key| key.hash()));
         }
         if self.bytes.len() >= self.pauses.last().map_or(0, |pause| pause.bytes) + PIECE {
             self.pauses.push(self.end());

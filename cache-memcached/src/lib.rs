@@ -1,6 +1,6 @@
 //! The memcached backend of the function-result cache `cache`: a far tier that processes share.
 //!
-//! [`Memcached`] implements both far traits of `cache-core`. An operation is made in `operations`, says in `work` what goes
+//! [`Memcached`] implements both far traits of `cache-core`; [`Client`] is memcached itself, for plain values. An operation is made in `operations`, says in `work` what goes
 //! to which node, and is carried by one of two faces: `blocking`, where the caller writes and reads a pooled
 //! connection itself, and `tasks`, where the tasks of a runtime share one. [`proto`] is the protocol without a
 //! socket, `topology` says which node keeps a key, `node` what this process knows of a node and owes to it.
@@ -10,6 +10,7 @@ mod backend;
 mod batch;
 mod blocking;
 mod budget;
+mod client;
 mod config;
 mod counters;
 mod drain;
@@ -34,6 +35,7 @@ mod work;
 
 pub use address::Address;
 pub use backend::Memcached;
+pub use client::{Client, Expiry, Item, Operation, ServerStats, Stored};
 pub use config::{Config, NodeAddress};
 
 #[cfg(test)]

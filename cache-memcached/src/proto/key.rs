@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 /// The longest key, in bytes.
 const LONGEST: usize = 250;
 
@@ -34,6 +36,11 @@ impl<'a> Key<'a> {
     pub(crate) fn checked_before(text: &'a str) -> Self {
         debug_assert!(Key::new(text).is_ok(), "{text:?} is no key");
         Key(text.as_bytes())
+    }
+
+    /// XXH3-64 of the bytes: what a [`Reply`](super::Reply) to the classic `get` tells of its key.
+    pub fn hash(self) -> u64 {
+        xxh3_64(self.0)
     }
 
     /// The bytes.

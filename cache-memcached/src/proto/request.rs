@@ -38,6 +38,8 @@ pub struct Get<'a> {
     pub value: bool,
     /// `c`, `t`, `s`, `f`: CAS, time left, size, client flags.
     pub meta: bool,
+    /// `c`, `f`: CAS and client flags, without the rest.
+    pub tags: bool,
     /// `k`: the key again.
     pub echo: bool,
     /// `h`, `l`: whether it was hit before, and how long ago.
@@ -53,7 +55,17 @@ pub struct Get<'a> {
 impl<'a> Get<'a> {
     /// Whether there is an item; switch on what it shall tell.
     pub fn new(key: Key<'a>) -> Self {
-        Get { key, value: false, meta: false, echo: false, access: false, vivify: None, recache: None, touch: None }
+        Get {
+            key,
+            value: false,
+            meta: false,
+            tags: false,
+            echo: false,
+            access: false,
+            vivify: None,
+            recache: None,
+            touch: None,
+        }
     }
 }
 
@@ -124,8 +136,10 @@ impl<'a> Delete<'a> {
 pub struct Arithmetic<'a> {
     /// The key.
     pub key: Key<'a>,
-    /// What is added, or from 0 down subtracted; the number stops at 0.
-    pub delta: i64,
+    /// What is added, or subtracted; then the number stops at 0.
+    pub delta: u64,
+    /// `MD`: subtract.
+    pub is_negative: bool,
     /// `N` and `J`: on a miss, begin with this number for so many seconds.
     pub initial: Option<(u64, u32)>,
 }
@@ -239,6 +253,7 @@ impl Get<'_> {
         flag(b'N', self.vivify.map(u64::from), out);
         out.extend_from_slice(if self.value { b" v" } else { b"" });
         out.extend_from_slice(if self.meta { b" c t s f" } else { b"" });
+        out.extend_from_slice(if self.tags { b" c f" } else { b"" });
         out.extend_from_slice(if self.access { b" h l" } else { b"" });
         out.extend_from_slice(if self.echo { b" k" } else { b"" });
         flag(b'R', self.recache.map(u64::from), out);
@@ -286,8 +301,8 @@ impl Delete<'_> {
 impl Arithmetic<'_> {
     fn write(&self, opaque: Opaque, out: &mut Vec<u8>) -> Verb {
         head(b"ma ", self.key, out);
-        out.extend_from_slice(if self.delta < 0 { b" MD" } else { b"" });
-        flag(b'D', Some(self.delta.unsigned_abs()), out);
+        out.extend_from_slice(if self.is_negative { b" MD" } else { b"" });
+        flag(b'D', Some(self.delta), out);
         flag(b'J', self.initial.map(|(number, _)| number), out);
         flag(b'N', self.initial.map(|(_, seconds)| seconds.into()), out);
         out.extend_from_slice(b" v c");

@@ -46,9 +46,9 @@ fn requests_have_the_bytes_of_the_protocol() {
     assert_eq!(written(&Request::Delete(Delete::new(key("foo")))), "md foo O7\r\n");
     let delete = Delete { cas: Some(11), mark_stale: true, ttl: Some(30), ..Delete::new(key("foo")) };
     assert_eq!(written(&Request::Delete(delete)), "md foo I T30 C11 O7\r\n");
-    let add = Arithmetic { key: key("n"), delta: 10, initial: Some((1, 60)) };
+    let add = Arithmetic { key: key("n"), delta: 10, is_negative: false, initial: Some((1, 60)) };
     assert_eq!(written(&Request::Arithmetic(add)), "ma n D10 J1 N60 v c O7\r\n");
-    let subtract = Arithmetic { key: key("n"), delta: -3, initial: None };
+    let subtract = Arithmetic { key: key("n"), delta: 3, is_negative: true, initial: None };
     assert_eq!(written(&Request::Arithmetic(subtract)), "ma n MD D3 v c O7\r\n");
     assert_eq!(written(&Request::Noop), "mn\r\n");
     assert_eq!(written(&Request::Inspect(key("foo"))), "me foo\r\n");

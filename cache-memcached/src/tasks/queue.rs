@@ -251,7 +251,7 @@ impl Queue {
     /// What is to be written now, by whoever has promised to; nothing ends the promise. `written` is the buffer of what
     /// he has written before.
     pub(super) fn unsent(&mut self, mut written: Vec<u8>, now: impl FnOnce() -> Instant) -> Option<Vec<u8>> {
-        if written.capacity() <= KEPT {
+        if (1..=KEPT).contains(&written.capacity()) {
             written.clear();
             self.spare = written;
         }

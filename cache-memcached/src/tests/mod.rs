@@ -4,6 +4,7 @@
 
 #[cfg(feature = "tokio")]
 mod awaiting;
+mod client;
 mod faults;
 mod many;
 mod parts;

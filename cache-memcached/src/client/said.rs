@@ -1,0 +1,361 @@
+//! Plain requests on their way to their nodes, and the replies.
+
+use std::collections::BTreeMap;
+use std::mem;
+
+use cache_core::error::{Error, Kind, Result};
+use smallvec::SmallVec;
+
+use super::Item;
+use crate::backend::Memcached;
+use crate::batch::{Batch, Replied};
+use crate::node::Node;
+#[cfg(feature = "tokio")]
+use crate::proto::Set;
+use crate::proto::{Code, Key, Reply, Request};
+use crate::server::Server;
+#[cfg(feature = "tokio")]
+use crate::sizes::{self, Sizes};
+use crate::trouble::Trouble;
+use crate::work::{Message, Part};
+
+/// How long a line of a classic `get` gets, in bytes: a server looks for the end of a line in its first 2 KiB before it
+/// takes it for something else.
+const LINE: usize = 2000;
+
+/// What an operation says to all nodes. That of one request takes no memory.
+#[derive(Debug)]
+pub(super) struct Said<'a> {
+    pub(super) parts: SmallVec<[Plain<'a>; 1]>,
+    /// What could not be said, and its places.
+    refused: Vec<(usize, Error)>,
+    /// How many answers are due.
+    count: usize,
+}
+
+/// What is said to one node.
+#[derive(Debug)]
+pub(super) struct Plain<'a> {
+    node: usize,
+    lines: Lines<'a>,
+    /// The place of each request or key in the operation.
+    places: SmallVec<[usize; 1]>,
+    /// The values that were not sent, by the places of their requests: larger than this, the largest that the server
+    /// takes. It would delete the old value.
+    too_large: Vec<(usize, usize)>,
+    replies: SmallVec<[Reply; 1]>,
+    outcome: Option<Result<(), Trouble>>,
+}
+
+#[derive(Debug)]
+enum Lines<'a> {
+    Requests(SmallVec<[Request<'a>; 1]>),
+    /// What the classic `get` asks for.
+    Get(Vec<Key<'a>>),
+}
+
+impl<'a> Said<'a> {
+    pub(super) fn new() -> Self {
+        Said { parts: SmallVec::new(), refused: Vec::new(), count: 0 }
+    }
+
+    /// Says this to the node as well, unless it is refused.
+    pub(super) fn request(&mut self, node: usize, request: Result<Request<'a>>) {
+        let place = self.place();
+        match request {
+            Ok(request) => {
+                let part = self.part(node, || Lines::Requests(SmallVec::new()));
+                part.places.push(place);
+                if let Lines::Requests(requests) = &mut part.lines {
+                    requests.push(request);
+                }
+            }
+            Err(error) => self.refused.push((place, error)),
+        }
+    }
+
+    /// Asks for a value as well, by the classic `get`.
+    pub(super) fn get(&mut self, client: &Memcached, key: Result<Key<'a>>) {
+        let place = self.place();
+        match key {
+            Ok(key) => {
+                let part = self.part(client.owner_of(key.bytes()), || Lines::Get(Vec::new()));
+                part.places.push(place);
+                if let Lines::Get(keys) = &mut part.lines {
+                    keys.push(key);
+                }
+            }
+            Err(error) => self.refused.push((place, error)),
+        }
+    }
+
+    /// The place of the next answer.
+    fn place(&mut self) -> usize {
+        self.count += 1;
+        self.count - 1
+    }
+
+    /// Whether a large value is to be sent, or likely to come; of many keys, the first tells.
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_large(&self, sizes: &Sizes) -> bool {
+        self.parts.first().is_some_and(|part| {
+            let value_len = part.stored().map_or(0, |set| set.value.len());
+            sizes::is_large(value_len) || part.key().is_some_and(|key| sizes.are_large(key.bytes()))
+        })
+    }
+
+    /// Notes how long the value was that was sent or came.
+    #[cfg(feature = "tokio")]
+    pub(super) fn note_size(&self, sizes: &Sizes) {
+        if let Some(part) = self.parts.first() {
+            let come = part.replies.first().and_then(|reply| reply.value.as_ref()).map(Vec::len);
+            let size = part.stored().map(|set| set.value.len()).or(come).unwrap_or(0);
+            if let Some(key) = part.key().filter(|_| size > 0) {
+                sizes.note(key.bytes(), size);
+            }
+        }
+    }
+
+    fn part(&mut self, node: usize, lines: impl FnOnce() -> Lines<'a>) -> &mut Plain<'a> {
+        // In the order of the nodes, as those who run them expect.
+        let found = self.parts.binary_search_by_key(&node, |part| part.node);
+        let place = found.unwrap_or_else(|place| {
+            let (places, replies) = (SmallVec::new(), SmallVec::new());
+            let (lines, too_large) = (lines(), Vec::new());
+            self.parts.insert(place, Plain { node, lines, places, too_large, replies, outcome: None });
+            place
+        });
+        &mut self.parts[place]
+    }
+
+    /// The one answer, as `read` has it; nothing from there is a reply that should not have come.
+    pub(super) fn one<T>(mut self, client: &Memcached, read: fn(Reply) -> Read<T>) -> Result<T> {
+        if let Some((_, error)) = self.refused.pop() {
+            return Err(error);
+        }
+        let part = self.parts.first_mut();
+        let answer = part.and_then(|part| part.answers(client, read).next());
+        answer.map_or_else(|| Err(Trouble::closed(false).at("?")), |(_, answer)| answer)
+    }
+
+    /// Each answer, in order.
+    pub(super) fn each<T>(mut self, client: &Memcached, read: fn(Reply) -> Read<T>) -> Vec<Result<T>> {
+        let answers = self.parts.iter_mut().flat_map(|part| part.answers(client, read));
+        in_order(self.count, answers.chain(refused(&mut self.refused)))
+    }
+
+    /// Each list of figures, in the order of the nodes: one part was said to each.
+    pub(super) fn lists(mut self, client: &Memcached) -> Vec<Result<BTreeMap<String, String>>> {
+        let lists = self.parts.iter_mut().map(|part| (part.node, part.list(client)));
+        in_order(self.count, lists.chain(refused(&mut self.refused)))
+    }
+
+    /// What is kept beside the values that are to be stored.
+    pub(super) fn set_client_flags(&mut self, client_flags: u32) {
+        for part in &mut self.parts {
+            if let Lines::Requests(requests) = &mut part.lines {
+                requests.iter_mut().for_each(|request| {
+                    if let Request::Set(set) = request {
+                        set.client_flags = client_flags;
+                    }
+                });
+            }
+        }
+    }
+
+    /// Each value, in order.
+    pub(super) fn found(mut self, client: &Memcached) -> Vec<Result<Option<Item>>> {
+        let found = self.parts.iter_mut().flat_map(|part| part.found(client));
+        in_order(self.count, found.chain(refused(&mut self.refused)))
+    }
+}
+
+/// What a reply comes to, or the reply where it comes to nothing.
+pub(super) type Read<T> = std::result::Result<T, Box<Reply>>;
+
+impl<'a> Plain<'a> {
+    /// The first value that is to be stored.
+    #[cfg(feature = "tokio")]
+    fn stored(&self) -> Option<&Set<'a>> {
+        match &self.lines {
+            Lines::Requests(requests) => match requests.first()? {
+                Request::Set(set) => Some(set),
+                _ => None,
+            },
+            Lines::Get(_) => None,
+        }
+    }
+
+    /// The first key whose value is asked for or to be stored.
+    #[cfg(feature = "tokio")]
+    fn key(&self) -> Option<Key<'a>> {
+        match &self.lines {
+            Lines::Requests(requests) => match requests.first()? {
+                Request::Get(get) => Some(get.key),
+                Request::Set(set) => Some(set.key),
+                _ => None,
+            },
+            Lines::Get(keys) => keys.first().copied(),
+        }
+    }
+
+    fn answers<T>(
+        &mut self,
+        client: &Memcached,
+        read: fn(Reply) -> Read<T>,
+    ) -> impl Iterator<Item = (usize, Result<T>)> {
+        let Plain { node, places, too_large, replies, outcome, .. } = self;
+        let node = client.nodes().node(*node);
+        let mut replies = mem::take(replies).into_iter();
+        let outcome = outcome.take();
+        mem::take(places).into_iter().map(move |place| {
+            let limit = too_large.iter().find(|(too_large, _)| *too_large == place);
+            let answer = match (&outcome, limit) {
+                (Some(Ok(())), Some((_, limit))) => Err(Error::new(
+                    Kind::Backend,
+                    format!(
+                        "the value is larger than {limit} bytes, the largest that the node takes; see its option `-I`"
+                    ),
+                )
+                .with("node", &node.name)),
+                (Some(Ok(())), None) => match replies.next().map(read) {
+                    Some(Ok(answer)) => Ok(answer),
+                    Some(Err(reply)) => Err(odd(&reply, node)),
+                    None => Err(Trouble::closed(false).at(&node.name)),
+                },
+                (Some(Err(trouble)), _) => Err(trouble.at(&node.name)),
+                (None, _) => Err(Trouble::closed(false).at(&node.name)),
+            };
+            (place, answer)
+        })
+    }
+
+    /// All lines of the answer, which are figures with their names.
+    fn list(&mut self, client: &Memcached) -> Result<BTreeMap<String, String>> {
+        let node = client.nodes().node(self.node);
+        match self.outcome.take() {
+            Some(Ok(())) => {}
+            Some(Err(trouble)) => return Err(trouble.at(&node.name)),
+            None => return Err(Trouble::closed(false).at(&node.name)),
+        }
+        let figure = |reply: Reply| match reply.code {
+            Code::Stat(figure) => Some(Ok(*figure)),
+            Code::End => None,
+            _ => Some(Err(odd(&reply, node))),
+        };
+        mem::take(&mut self.replies).into_iter().filter_map(figure).collect()
+    }
+
+    /// Values come in the order of their keys; those that are missing are left out.
+    fn found(&mut self, client: &Memcached) -> impl Iterator<Item = (usize, Result<Option<Item>>)> {
+        let Plain { node, places, replies, outcome, lines, .. } = self;
+        let node = client.nodes().node(*node);
+        let mut values = mem::take(replies).into_iter().filter(|reply| reply.code != Code::End).peekable();
+        let outcome = outcome.take();
+        let keys = match lines {
+            Lines::Get(keys) => mem::take(keys),
+            Lines::Requests(_) => Vec::new(),
+        };
+        keys.into_iter().zip(mem::take(places)).map(move |(key, place)| {
+            let found = match &outcome {
+                Some(Ok(())) => {
+                    let is_next = |reply: &Reply| reply.code != Code::Value || reply.key_hash == Some(key.hash());
+                    match values.next_if(is_next).map(Item::of) {
+                        Some(Err(reply)) => Err(odd(&reply, node)),
+                        Some(Ok(item)) => Ok(item),
+                        None => Ok(None),
+                    }
+                }
+                Some(Err(trouble)) => Err(trouble.at(&node.name)),
+                None => Err(Trouble::closed(false).at(&node.name)),
+            };
+            (place, found)
+        })
+    }
+}
+
+impl Message for Plain<'_> {
+    fn write(&mut self, _: &Node, server: &Server, batch: &mut Batch) {
+        self.too_large.clear();
+        match &self.lines {
+            Lines::Requests(requests) => {
+                for (request, place) in requests.iter().zip(&self.places) {
+                    match request {
+                        Request::Set(set) if set.value.len() > server.largest_value => {
+                            self.too_large.push((*place, server.largest_value));
+                        }
+                        request => batch.push(request),
+                    }
+                }
+            }
+            Lines::Get(keys) => {
+                let mut keys = &keys[..];
+                while !keys.is_empty() {
+                    let mut length = 0;
+                    let fits = |key: &&Key<'_>| {
+                        length += key.bytes().len() + 1;
+                        length <= LINE
+                    };
+                    let (line, rest) = keys.split_at(keys.iter().take_while(fits).count());
+                    batch.push(&Request::ClassicGet(line));
+                    keys = rest;
+                }
+            }
+        }
+    }
+
+    fn absorb(&mut self, _: &Node, replied: &mut Replied) -> Result<(), Trouble> {
+        self.replies.extend(replied.replies.drain(..));
+        self.outcome = Some(Ok(()));
+        Ok(())
+    }
+}
+
+impl Part for Plain<'_> {
+    fn node(&self) -> usize {
+        self.node
+    }
+
+    fn fail(&mut self, trouble: Trouble) {
+        self.outcome = Some(Err(trouble));
+    }
+
+    fn is_done(&self) -> bool {
+        self.outcome.is_some()
+    }
+}
+
+impl Item {
+    /// The value in a reply, if it holds one.
+    pub(super) fn of(reply: Reply) -> Read<Option<Item>> {
+        match (&reply.code, reply.value) {
+            (Code::Value, Some(value)) => {
+                let cas = reply.cas.filter(|cas| *cas != 0);
+                Ok(Some(Item { value, client_flags: reply.client_flags.unwrap_or(0), cas }))
+            }
+            (Code::Missing, _) => Ok(None),
+            (_, value) => Err(Box::new(Reply { value, ..reply })),
+        }
+    }
+}
+
+fn in_order<T>(count: usize, answers: impl Iterator<Item = (usize, Result<T>)>) -> Vec<Result<T>> {
+    let mut answers: Vec<_> = answers.collect();
+    debug_assert_eq!(answers.len(), count, "each is answered");
+    answers.sort_unstable_by_key(|(place, _)| *place);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+fn refused<T>(refused: &mut Vec<(usize, Error)>) -> impl Iterator<Item = (usize, Result<T>)> {
+    refused.drain(..).map(|(place, error)| (place, Err(error)))
+}
+
+/// A reply that should not have come.
+fn odd(reply: &Reply, node: &Node) -> Error {
+    let said = match &reply.code {
+        Code::ServerError(text) => format!("the node answered `SERVER_ERROR {text}`"),
+        Code::ClientError(text) => format!("the node answered `CLIENT_ERROR {text}`"),
+        code => format!("the node answered {code:?}, which was not expected"),
+    };
+    Error::new(Kind::Backend, said).with("node", &node.name)
+}
