@@ -48,6 +48,12 @@ pub mod memory {
     pub use cache_memory::*;
 }
 
+/// The backend in memcached, and a client of memcached itself.
+#[cfg(feature = "memcached")]
+pub mod memcached {
+    pub use cache_memcached::*;
+}
+
 mod schemes;
 
 pub use schemes::{open_known_schemes, registry};

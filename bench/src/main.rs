@@ -2,7 +2,7 @@
 //!
 //! Families, one file each: `hit` (a hit in process), `engine` (the index under the near backend), `ratio` (which
 //! share of look-ups hits when not everything fits), `far-latency` (one caller of a memcached),
-//! `far-throughput` (many callers of one). Compare figures of one run with each other, never with another's.
+//! `far-throughput` (many callers of one), `far-multi` (many keys at once). Compare figures of one run with each other, never with another's.
 
 mod engine;
 mod far;
@@ -20,12 +20,13 @@ use harness::{Effort, Record};
 /// What a family measures at an effort.
 type Family = fn(Effort) -> Vec<Record>;
 
-const FAMILIES: [(&str, Family); 5] = [
+const FAMILIES: [(&str, Family); 6] = [
     ("hit", hit::run),
     ("engine", engine::run),
     ("ratio", ratio::run),
     ("far-latency", far::latency::run),
     ("far-throughput", far::throughput::run),
+    ("far-multi", far::multi::run),
 ];
 
 fn main() -> ExitCode {

@@ -61,7 +61,7 @@ impl Replies {
     /// Takes in what has come in answer to `asked`.
     pub(crate) fn absorb(&mut self, asked: &Asked, inbox: &mut Inbox, features: Features) -> Result<Absorbed, Broken> {
         while let Some(expected) = asked.expected.get(self.answered).copied() {
-            let reply = match self.partial.take() {
+            let mut reply = match self.partial.take() {
                 Some(partial) => match partial.end(inbox)? {
                     Ended::Whole(reply) => reply,
                     Ended::Partial(partial) => {
@@ -82,7 +82,7 @@ impl Replies {
                 },
             };
             if let Some(hash) = reply.key_hash {
-                self.pass(&asked.listed, hash)?;
+                reply.place = self.pass(&asked.listed, hash)?;
             }
             self.answered += usize::from(expected.ends_with(&reply.code));
             self.replies.push(reply);
@@ -90,11 +90,11 @@ impl Replies {
         Ok(Absorbed::Complete)
     }
 
-    /// A value of the key with this hash has come: it is one of those that were asked for and not yet passed.
-    fn pass(&mut self, listed: &[u64], hash: u64) -> Result<(), Broken> {
-        let place = listed.iter().skip(self.passed).position(|known| *known == hash);
+    /// A value of the key with this hash has come: it is one of those that were asked for and not yet passed. Which.
+    fn pass(&mut self, listed: &[u64], hash: u64) -> Result<u32, Broken> {
+        let place = listed[self.passed..].iter().position(|known| *known == hash);
         self.passed += 1 + place.ok_or_else(|| Broken::new("the value of a key that was not asked for", &[]))?;
-        Ok(())
+        Ok((self.passed - 1) as u32)
     }
 
     /// How many requests have all of their replies.

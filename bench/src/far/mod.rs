@@ -2,8 +2,11 @@
 
 pub mod latency;
 mod limits;
+mod loads;
+pub mod multi;
 mod ours;
 mod peers;
+mod through;
 pub mod throughput;
 
 use core_affinity::CoreId;

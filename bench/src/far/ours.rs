@@ -7,7 +7,7 @@ use cache_core::backend::{AsyncBytesBackend, BytesBackend, Lease, Read, Recall};
 use cache_core::clock::Clock;
 use cache_core::config::BackendUrl;
 use cache_core::key::FarKey;
-use cache_memcached::{Config, Memcached};
+use cache_memcached::{Client, Config, Memcached};
 use memcached_server::Server;
 use tokio::runtime::Runtime;
 
@@ -48,9 +48,18 @@ fn far_key(key: &str) -> FarKey {
 }
 
 pub fn client(server: &Server) -> Memcached {
-    let url = BackendUrl::parse(&server.url()).expect("a URL");
+    backend(&server.url())
+}
+
+pub fn backend(url: &str) -> Memcached {
+    let url = BackendUrl::parse(url).expect("a URL");
     let config = Config::from_url(&url).expect("good settings");
     Memcached::new(config, Clock::System).expect("a backend")
+}
+
+/// The client for plain values, with these parameters of its URL.
+pub fn plain(server: &Server, parameters: &str) -> Client {
+    Client::from_url(&format!("{}{parameters}", server.url())).expect("good settings")
 }
 
 pub fn blocking(server: &Server, key: &str, size: usize) -> Vec<Subject> {

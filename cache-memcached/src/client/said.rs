@@ -19,9 +19,9 @@ use crate::sizes::{self, Sizes};
 use crate::trouble::Trouble;
 use crate::work::{Message, Part};
 
-/// How long a line of a classic `get` gets, in bytes: a server looks for the end of a line in its first 2 KiB before it
-/// takes it for something else.
-const LINE: usize = 2000;
+/// How long a line of a classic `get` gets, in bytes: half of what a server reads at once (16 KiB). It answers each line
+/// by itself, so many short ones cost more; one that it does not see the end of costs it another buffer.
+const LINE: usize = 8 << 10;
 
 /// What an operation says to all nodes. That of one request takes no memory.
 #[derive(Debug)]
@@ -50,8 +50,8 @@ pub(super) struct Plain<'a> {
 #[derive(Debug)]
 enum Lines<'a> {
     Requests(SmallVec<[Request<'a>; 1]>),
-    /// What the classic `get` asks for.
-    Get(Vec<Key<'a>>),
+    /// What the classic `get` asks for, and the values that came.
+    Get(Vec<Key<'a>>, Vec<Option<Item>>),
 }
 
 impl<'a> Said<'a> {
@@ -79,9 +79,9 @@ impl<'a> Said<'a> {
         let place = self.place();
         match key {
             Ok(key) => {
-                let part = self.part(client.owner_of(key.bytes()), || Lines::Get(Vec::new()));
+                let part = self.part(client.owner_of(key.bytes()), || Lines::Get(Vec::new(), Vec::new()));
                 part.places.push(place);
-                if let Lines::Get(keys) = &mut part.lines {
+                if let Lines::Get(keys, _) = &mut part.lines {
                     keys.push(key);
                 }
             }
@@ -140,8 +140,13 @@ impl<'a> Said<'a> {
 
     /// Each answer, in order.
     pub(super) fn each<T>(mut self, client: &Memcached, read: fn(Reply) -> Read<T>) -> Vec<Result<T>> {
-        let answers = self.parts.iter_mut().flat_map(|part| part.answers(client, read));
-        in_order(self.count, answers.chain(refused(&mut self.refused)))
+        match (&mut self.parts[..], &self.refused[..]) {
+            ([part], []) => part.answers(client, read).map(|(_, answer)| answer).collect(),
+            (parts, _) => {
+                let answers = parts.iter_mut().flat_map(|part| part.answers(client, read));
+                in_order(self.count, answers.chain(refused(&mut self.refused)))
+            }
+        }
     }
 
     /// Each list of figures, in the order of the nodes: one part was said to each.
@@ -165,8 +170,13 @@ impl<'a> Said<'a> {
 
     /// Each value, in order.
     pub(super) fn found(mut self, client: &Memcached) -> Vec<Result<Option<Item>>> {
-        let found = self.parts.iter_mut().flat_map(|part| part.found(client));
-        in_order(self.count, found.chain(refused(&mut self.refused)))
+        match (&mut self.parts[..], &self.refused[..]) {
+            ([part], []) => part.found(client).map(|(_, found)| found).collect(),
+            (parts, _) => {
+                let found = parts.iter_mut().flat_map(|part| part.found(client));
+                in_order(self.count, found.chain(refused(&mut self.refused)))
+            }
+        }
     }
 }
 
@@ -182,7 +192,7 @@ impl<'a> Plain<'a> {
                 Request::Set(set) => Some(set),
                 _ => None,
             },
-            Lines::Get(_) => None,
+            Lines::Get(..) => None,
         }
     }
 
@@ -195,7 +205,7 @@ impl<'a> Plain<'a> {
                 Request::Set(set) => Some(set.key),
                 _ => None,
             },
-            Lines::Get(keys) => keys.first().copied(),
+            Lines::Get(keys, _) => keys.first().copied(),
         }
     }
 
@@ -246,28 +256,23 @@ impl<'a> Plain<'a> {
         mem::take(&mut self.replies).into_iter().filter_map(figure).collect()
     }
 
-    /// Values come in the order of their keys; those that are missing are left out.
+    /// Those that are missing are left out of an answer. Where the server failed in the midst of it, nobody knows.
     fn found(&mut self, client: &Memcached) -> impl Iterator<Item = (usize, Result<Option<Item>>)> {
         let Plain { node, places, replies, outcome, lines, .. } = self;
         let node = client.nodes().node(*node);
-        let mut values = mem::take(replies).into_iter().filter(|reply| reply.code != Code::End).peekable();
         let outcome = outcome.take();
-        let keys = match lines {
-            Lines::Get(keys) => mem::take(keys),
-            Lines::Requests(_) => Vec::new(),
+        let failed = replies.pop();
+        let found = match (&outcome, lines) {
+            (Some(Ok(())), Lines::Get(_, found)) => mem::take(found),
+            _ => vec![None; places.len()],
         };
-        keys.into_iter().zip(mem::take(places)).map(move |(key, place)| {
-            let found = match &outcome {
-                Some(Ok(())) => {
-                    let is_next = |reply: &Reply| reply.code != Code::Value || reply.key_hash == Some(key.hash());
-                    match values.next_if(is_next).map(Item::of) {
-                        Some(Err(reply)) => Err(odd(&reply, node)),
-                        Some(Ok(item)) => Ok(item),
-                        None => Ok(None),
-                    }
-                }
-                Some(Err(trouble)) => Err(trouble.at(&node.name)),
-                None => Err(Trouble::closed(false).at(&node.name)),
+        found.into_iter().zip(mem::take(places)).map(move |(item, place)| {
+            let found = match (&outcome, item, &failed) {
+                (Some(Ok(())), Some(item), _) => Ok(Some(item)),
+                (Some(Ok(())), None, None) => Ok(None),
+                (Some(Ok(())), None, Some(reply)) => Err(odd(reply, node)),
+                (Some(Err(trouble)), ..) => Err(trouble.at(&node.name)),
+                (None, ..) => Err(Trouble::closed(false).at(&node.name)),
             };
             (place, found)
         })
@@ -288,7 +293,7 @@ impl Message for Plain<'_> {
                     }
                 }
             }
-            Lines::Get(keys) => {
+            Lines::Get(keys, _) => {
                 let mut keys = &keys[..];
                 while !keys.is_empty() {
                     let mut length = 0;
@@ -305,8 +310,20 @@ impl Message for Plain<'_> {
     }
 
     fn absorb(&mut self, _: &Node, replied: &mut Replied) -> Result<(), Trouble> {
-        self.replies.extend(replied.replies.drain(..));
         self.outcome = Some(Ok(()));
+        match &mut self.lines {
+            Lines::Requests(_) => self.replies.extend(replied.replies.drain(..)),
+            Lines::Get(keys, found) => {
+                *found = vec![None; keys.len()];
+                for reply in replied.replies.drain(..).filter(|reply| reply.code != Code::End) {
+                    let place = reply.place as usize;
+                    match Item::of(reply) {
+                        Ok(item) => found[place] = item,
+                        Err(reply) => self.replies = SmallVec::from_iter([*reply]),
+                    }
+                }
+            }
+        }
         Ok(())
     }
 }

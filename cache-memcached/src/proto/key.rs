@@ -24,10 +24,9 @@ impl<'a> Key<'a> {
         let bytes = bytes.as_ref();
         match bytes.len() {
             0 => Err(BadKey::Empty),
-            1..=LONGEST => match bytes.iter().find(|byte| **byte <= b' ' || **byte == 0x7f) {
-                Some(byte) => Err(BadKey::Byte(*byte)),
-                None => Ok(Key(bytes)),
-            },
+            // All are looked at, so that many are looked at together.
+            1..=LONGEST if !bytes.iter().fold(false, |any, byte| any | is_bad(*byte)) => Ok(Key(bytes)),
+            1..=LONGEST => Err(BadKey::Byte(bytes.iter().copied().find(|byte| is_bad(*byte)).unwrap_or_default())),
             long => Err(BadKey::Long(long)),
         }
     }
@@ -47,6 +46,11 @@ impl<'a> Key<'a> {
     pub fn bytes(self) -> &'a [u8] {
         self.0
     }
+}
+
+/// Whether this byte would end the word or the line, or is one that no terminal shows.
+fn is_bad(byte: u8) -> bool {
+    byte <= b' ' || byte == 0x7f
 }
 
 /// Why a key cannot be sent.

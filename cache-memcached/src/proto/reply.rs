@@ -1,7 +1,8 @@
 //! Replies: parsed from bytes that may end anywhere, and checked against the request.
 
-use std::fmt;
+use std::{fmt, iter};
 
+use memchr::memchr;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Expected, Features, Opaque, Verb, Version};
@@ -63,6 +64,8 @@ pub struct Reply {
     /// XXH3-64 of the key that the classic `get` tells with each value: enough to know which of those it is that were
     /// asked for.
     pub key_hash: Option<u64>,
+    /// Which of all the keys that were asked for by classic `get`s it is: known once they have been compared.
+    pub place: u32,
     /// `c`
     pub cas: Option<u64>,
     /// `t`
@@ -90,6 +93,7 @@ impl Reply {
             value: None,
             key: None,
             key_hash: None,
+            place: 0,
             cas: None,
             left: None,
             size: None,
@@ -172,7 +176,7 @@ impl std::error::Error for Broken {}
 /// [`Broken`] if no continuation of the bytes could answer the request.
 pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Parsed, Broken> {
     let searched = &bytes[..bytes.len().min(LONGEST_LINE)];
-    let (line, after) = match searched.iter().position(|byte| *byte == b'\n') {
+    let (line, after) = match memchr(b'\n', searched) {
         Some(end) => match bytes[..end].strip_suffix(b"\r") {
             Some(line) => (line, end + 1),
             None => return Err(Broken::new("a line that does not end in CR LF", bytes)),
@@ -180,7 +184,7 @@ pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Par
         None if bytes.len() < LONGEST_LINE => return Ok(Parsed::Cut),
         None => return Err(Broken::new("a line without an end", bytes)),
     };
-    let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let mut words = words(line);
     let word = words.next().unwrap_or_default();
     let rest = || text(line.get(word.len() + 1..).unwrap_or_default());
     let mut reply = Reply::of(match word {
@@ -245,6 +249,18 @@ pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Par
     }
     reply.value = Some(bytes[after..after + length].to_vec());
     Ok(Parsed::Whole(reply, whole))
+}
+
+/// The words of a line.
+fn words(mut line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    iter::from_fn(move || {
+        while let [b' ', rest @ ..] = line {
+            line = rest;
+        }
+        let (word, rest) = line.split_at(memchr(b' ', line).unwrap_or(line.len()));
+        line = rest;
+        (!word.is_empty()).then_some(word)
+    })
 }
 
 /// `VALUE <key> <flags> <length> [<cas>]`
