@@ -1,8 +1,11 @@
 //! What was read from a connection and not yet parsed.
 
-/// How many bytes it holds: many small replies, and far more than the longest line. Of a value that is longer, only the
-/// beginning comes here.
-const SIZE: usize = 16 << 10;
+/// How many bytes that of one caller holds: many small replies, and far more than the longest line. Of a value that is
+/// longer, only the beginning comes here.
+pub(crate) const OF_ONE: usize = 16 << 10;
+/// The same for a connection that many callers share, whose replies come together.
+#[cfg(feature = "tokio")]
+pub(crate) const OF_MANY: usize = 64 << 10;
 
 /// A buffer of a fixed size, filled behind and emptied in front.
 #[derive(Debug)]
@@ -13,8 +16,9 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    pub(crate) fn new() -> Self {
-        Inbox { buffer: vec![0; SIZE].into(), start: 0, end: 0 }
+    /// One that holds so many bytes.
+    pub(crate) fn of(size: usize) -> Self {
+        Inbox { buffer: vec![0; size].into(), start: 0, end: 0 }
     }
 
     /// What is there.
@@ -36,7 +40,7 @@ impl Inbox {
 
     /// Room to read into. It is empty only if nothing was consumed for as many bytes as the inbox holds.
     pub(crate) fn room(&mut self) -> &mut [u8] {
-        if self.end > SIZE / 2 && self.start > 0 {
+        if self.end > self.buffer.len() / 2 && self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
@@ -64,14 +68,14 @@ mod tests {
 
     #[test]
     fn what_is_left_moves_to_the_front_when_room_gets_scarce() {
-        let mut inbox = Inbox::new();
-        let all: Vec<u8> = (0..SIZE).map(|n| n as u8).collect();
+        let mut inbox = Inbox::of(OF_ONE);
+        let all: Vec<u8> = (0..OF_ONE).map(|n| n as u8).collect();
         inbox.receive(&all);
         assert!(inbox.room().is_empty());
-        inbox.consume(SIZE - 3);
-        assert_eq!(inbox.room().len(), SIZE - 3);
-        assert_eq!(inbox.bytes(), &all[SIZE - 3..]);
+        inbox.consume(OF_ONE - 3);
+        assert_eq!(inbox.room().len(), OF_ONE - 3);
+        assert_eq!(inbox.bytes(), &all[OF_ONE - 3..]);
         inbox.consume(3);
-        assert_eq!((inbox.is_empty(), inbox.room().len()), (true, SIZE));
+        assert_eq!((inbox.is_empty(), inbox.room().len()), (true, OF_ONE));
     }
 }

@@ -157,6 +157,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use crate::batch::Batch;
+    use crate::inbox::OF_ONE;
     use crate::proto::{Code, Get, Key, Request};
 
     const FEATURES: Features = Features { fenced_delete: true, opaque_on_miss: true };
@@ -196,7 +197,7 @@ mod tests {
                 sent.extend_from_slice(b"\r\nMN\r\n");
                 let ours = sent.len();
                 sent.extend_from_slice(b"EN of another");
-                let (mut replies, mut inbox, mut left) = (Replies::default(), Inbox::new(), &sent[..]);
+                let (mut replies, mut inbox, mut left) = (Replies::default(), Inbox::of(OF_ONE), &sent[..]);
                 loop {
                     read(&mut replies, &mut inbox, &mut left, most);
                     let complete = replies.absorb(&batch.asked, &mut inbox, FEATURES) == Ok(Absorbed::Complete);
@@ -219,7 +220,7 @@ mod tests {
     #[test]
     fn what_is_only_announced_takes_no_memory() {
         let batch = batch();
-        let mut inbox = Inbox::new();
+        let mut inbox = Inbox::of(OF_ONE);
         inbox.receive(format!("VA {} O{}\r\nbeginning", 1 << 30, batch.asked.expected[0].opaque.0).as_bytes());
         let mut replies = Replies::default();
         assert_eq!(replies.absorb(&batch.asked, &mut inbox, FEATURES), Ok(Absorbed::Incomplete));
@@ -231,7 +232,7 @@ mod tests {
     fn a_value_that_does_not_end_where_it_should_is_no_value() {
         for (end, accepted) in [("\r", true), ("\n", false), ("\rx", false), ("EN", false)] {
             let batch = batch();
-            let mut inbox = Inbox::new();
+            let mut inbox = Inbox::of(OF_ONE);
             inbox.receive(format!("VA 5 O{}\r\nhel", batch.asked.expected[0].opaque.0).as_bytes());
             let mut replies = Replies::default();
             assert_eq!(replies.absorb(&batch.asked, &mut inbox, FEATURES), Ok(Absorbed::Incomplete));

@@ -59,11 +59,11 @@ pub(crate) const ANY: Features = Features { fenced_delete: false, opaque_on_miss
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::inbox::Inbox;
+    use crate::inbox::{Inbox, OF_ONE};
     use crate::replies::{Absorbed, Replies};
 
     fn answered(text: &str) -> Result<Server, Trouble> {
-        let mut inbox = Inbox::new();
+        let mut inbox = Inbox::of(OF_ONE);
         inbox.receive(text.as_bytes());
         let (mut replies, asked) = (Replies::default(), Server::question().asked);
         assert_eq!(replies.absorb(&asked, &mut inbox, ANY).map_err(Trouble::Broken)?, Absorbed::Complete);

@@ -43,7 +43,7 @@ pub fn of_tasks(server: &Server, act: Act, size: usize) -> Vec<Load> {
         let address = format!("tcp://127.0.0.1:{}", server.port());
         let connect = || runtime.block_on(async_memcached::Client::new(&address)).expect("the server is there");
         let clients = (0..connections).map(|_| connect()).collect();
-        loads.push(pooled(name, &runtime, clients, size, move |mut client, shared, n| async move {
+        loads.push(pooled(name, Role::Peer, &runtime, clients, size, move |mut client, shared, n| async move {
             use async_memcached::AsciiProtocol;
             let key = &shared.keys[n];
             match act {
@@ -63,7 +63,12 @@ pub fn of_tasks(server: &Server, act: Act, size: usize) -> Vec<Load> {
         memcache_async::ascii::Protocol::new(stream)
     };
     let clients = (0..8).map(|_| connect()).collect();
-    loads.push(pooled("memcache-async, pool of 8", &runtime, clients, size, move |mut client, shared, n| async move {
+    // It does not wait until a value is stored.
+    let (name, role) = match act {
+        Act::Get => ("memcache-async, pool of 8", Role::Peer),
+        Act::Set => ("memcache-async, pool of 8, unanswered", Role::Beside),
+    };
+    loads.push(pooled(name, role, &runtime, clients, size, move |mut client, shared, n| async move {
         let key = &shared.keys[n];
         match act {
             Act::Get => assert_eq!(client.get(key).await.expect("a value").len(), size),
@@ -174,6 +179,7 @@ fn exp_of_tasks(runtime: &Arc<Runtime>, server: &Server, act: Act, size: usize) 
 /// A client that can do one thing at a time: as many of them as there are places.
 fn pooled<C, F>(
     name: &'static str,
+    role: Role,
     runtime: &Arc<Runtime>,
     clients: Vec<C>,
     size: usize,
@@ -197,7 +203,7 @@ where
             }
         })
     };
-    Load { name, role: Role::Peer, run: Box::new(run) }
+    Load { name, role, run: Box::new(run) }
 }
 
 pub fn of_threads(server: &Server, act: Act, size: usize) -> Vec<Load> {

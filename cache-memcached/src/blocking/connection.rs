@@ -18,7 +18,7 @@ use crate::address::Address;
 use crate::batch::{Batch, Pause, Replied};
 use crate::budget::Budget;
 use crate::counters::Counters;
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, OF_ONE};
 use crate::node::Node;
 use crate::proto::Features;
 use crate::replies::Replies;
@@ -54,7 +54,7 @@ impl Connection {
         let stream = Stream::connect(node.address(), budget)?;
         let mut talk = Talk {
             stream,
-            inbox: Inbox::new(),
+            inbox: Inbox::of(OF_ONE),
             batch: Server::question(),
             replies: Replies::default(),
             features: ANY,

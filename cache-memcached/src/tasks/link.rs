@@ -22,7 +22,7 @@ use super::slot::Slot;
 use super::socket::{Reader, Writer, connect};
 use crate::batch::Replied;
 use crate::budget::Budget;
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, OF_MANY};
 use crate::node::Node;
 use crate::proto::Broken;
 use crate::replies::{Absorbed, Replies};
@@ -54,7 +54,7 @@ impl Link {
     pub(super) async fn open(node: &Arc<Node>, io_timeout: Duration, bounds: Bounds) -> Result<Self, Trouble> {
         let failed = |error: io::Error| Trouble::Connect(error.to_string());
         let (mut reader, writer) = connect(node.address()).await.map_err(failed)?;
-        let mut inbox = Inbox::new();
+        let mut inbox = Inbox::of(OF_MANY);
         let server = introduced(&mut reader, &writer, &mut inbox).await?;
         node.met(server);
         node.counters.connected.add(1);
