@@ -16,7 +16,7 @@ use crate::outcome::{Outcome, Sharing};
 use crate::plan::Tiers;
 use crate::region::{EntryTerms, Region, StateRef};
 use crate::site::{NamespaceRef, Site};
-use crate::state::{Gate, NamespaceState, RegionState, SiteShape, ValueType};
+use crate::state::{Gate, NamespaceState, RegionState, ValueType};
 use crate::terms::{Ask, Terms};
 use crate::wire::Wire;
 
@@ -67,7 +67,7 @@ where
 {
     match probe(region, served, key, terms, Face::Blocking) {
         Probed::Hit(value) => O::succeed(value),
-        Probed::Miss(call) => drive::blocking::drive(*call, arguments, load),
+        Probed::Miss(call) => drive::blocking::drive(call, arguments, load),
         Probed::Through => load(arguments),
     }
 }
@@ -108,7 +108,7 @@ where
     F: Future<Output = R>,
 {
     match call {
-        Some(call) => drive::tasks::drive(*call, arguments, load).await,
+        Some(call) => drive::tasks::drive(call, arguments, load).await,
         None => load(arguments).await,
     }
 }
@@ -254,9 +254,8 @@ where
 
 /// Notes the function and the shape of its arguments, so that calls by name that cannot reach it are told.
 fn register<V: 'static>(site: &Site, state: &RegionState, namespace: &NamespaceState, key: KeyRef<'_>) {
-    let shape = key.arguments().shape_of_call(site.spec().arguments.len());
-    let site = SiteShape { function: site.spec().function, shape, value: ValueType::of::<V>() };
-    if namespace.register(site).is_some() {
+    let shape = || key.arguments().shape_of_call(site.spec().arguments.len());
+    if namespace.register(site.spec().function, ValueType::of::<V>(), shape).is_some() {
         state.complain_of_types(namespace);
     }
 }

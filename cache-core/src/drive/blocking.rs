@@ -12,8 +12,8 @@ use crate::outcome::{Outcome, Sharing};
 use crate::plan::{Answer, Land, Load, Plan, Step, Verdict};
 use crate::wire::Wire;
 
-/// Answers the call, with `load(arguments)` if it must.
-pub(crate) fn drive<R, O, S, W, A>(mut call: Call<R, O, S, W>, arguments: A, load: impl FnOnce(A) -> R) -> R
+/// Answers the call, with `load(arguments)` if it must. The call stays where it was made: it is large.
+pub(crate) fn drive<R, O, S, W, A>(mut call: Box<Call<R, O, S, W>>, arguments: A, load: impl FnOnce(A) -> R) -> R
 where
     O: Outcome<R>,
     O::Value: Clone + Send + Sync + 'static,

@@ -12,8 +12,12 @@ use crate::outcome::{Outcome, Sharing};
 use crate::plan::{Answer, Land, Load, Plan, Step, Verdict};
 use crate::wire::Wire;
 
-/// Answers the call, with `load(arguments)` if it must.
-pub(crate) async fn drive<R, O, S, W, A, F>(mut call: Call<R, O, S, W>, arguments: A, load: impl FnOnce(A) -> F) -> R
+/// Answers the call, with `load(arguments)` if it must. The call stays where it was made: it is large.
+pub(crate) async fn drive<R, O, S, W, A, F>(
+    mut call: Box<Call<R, O, S, W>>,
+    arguments: A,
+    load: impl FnOnce(A) -> F,
+) -> R
 where
     O: Outcome<R>,
     O::Value: Clone + Send + Sync + 'static,

@@ -79,7 +79,7 @@ impl Process {
     }
 
     fn ask(&self, result: Outcome) -> Outcome {
-        blocking::drive(self.call(), (), |()| result)
+        blocking::drive(Box::new(self.call()), (), |()| result)
     }
 
     /// A call whose load ends, with this, once the gate is open.
@@ -88,7 +88,7 @@ impl Process {
             std::future::poll_fn(|_| if gate.get() { Poll::Ready(()) } else { Poll::Pending }).await;
             result
         };
-        let mut call = Box::pin(tasks::drive(self.call(), (), load));
+        let mut call = Box::pin(tasks::drive(Box::new(self.call()), (), load));
         assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         call
     }
@@ -183,7 +183,7 @@ fn a_dead_winner_of_nothing_is_over_with_its_lease() {
     let gate = Cell::new(false);
     let _dead = here.begin(&gate, Ok(1));
     let start = there.clock.now();
-    let ask = tasks::drive(there.call(), (), |()| async { Ok(2) });
+    let ask = tasks::drive(Box::new(there.call()), (), |()| async { Ok(2) });
     assert_eq!(block_on(&there.clock, ask).unwrap(), Ok(2));
     let waited = there.clock.now().since(start);
     assert!(waited >= 5 * SECOND && waited < 8 * SECOND, "{waited:?}");

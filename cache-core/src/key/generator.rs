@@ -141,7 +141,7 @@ pub fn scope_key(place: KeyPlace<'_>, scope: Scope<'_>) -> FarKey {
     escape_into(&mut front, name, Part::Name);
     let digest = digest(kind, [place.prefix.as_bytes(), place.region.as_bytes(), name.as_bytes()]);
     // Legal by construction: escaped, cut, and never empty.
-    FarKey(hashed(&front, ":", &digest).into())
+    FarKey(hashed(&front, ":", &digest))
 }
 
 fn entry_front(place: KeyPlace<'_>, key: KeyRef<'_>) -> String {
@@ -169,18 +169,17 @@ fn digest<const N: usize>(kind: &str, parts: [&[u8]; N]) -> [u8; 20] {
 }
 
 /// `front`, cut to leave room, then `separator` and the digest in hex.
-fn hashed(front: &str, separator: &str, digest: &[u8; 20]) -> String {
+fn hashed(front: &str, separator: &str, digest: &[u8; 20]) -> Box<str> {
     const HEX: &[u8; 16] = b"0123456789abcdef";
+    let digits: [u8; 40] = std::array::from_fn(|at| {
+        let byte = digest[at / 2];
+        HEX[usize::from(if at % 2 == 0 { byte >> 4 } else { byte & 0xf })]
+    });
     // Escaped text is ASCII: any byte is a place to cut.
-    let room = FarKey::LONGEST - separator.len() - 2 * digest.len();
-    let mut key = String::with_capacity(FarKey::LONGEST);
-    key.push_str(front.get(..room).unwrap_or(front));
-    key.push_str(separator);
-    for byte in digest {
-        key.push(char::from(HEX[usize::from(byte >> 4)]));
-        key.push(char::from(HEX[usize::from(byte & 0xf)]));
-    }
-    key
+    let front = front.get(..FarKey::LONGEST - separator.len() - digits.len()).unwrap_or(front);
+    let parts = [front, separator, std::str::from_utf8(&digits).unwrap_or_default()];
+    // With just as much room as it needs, so that it is not moved.
+    parts.concat().into()
 }
 
 /// Which part of a far key is escaped.
@@ -194,16 +193,40 @@ enum Part {
     Arguments,
 }
 
+/// What stays as it is in each part.
+const STAYS: [[bool; 256]; 3] = {
+    let mut stays = [[false; 256]; 3];
+    let mut byte = 0x21;
+    while byte < 0x7f {
+        stays[Part::Prefix as usize][byte] = !means_more(byte as u8, b"%@!~\"#()[]{}");
+        stays[Part::Name as usize][byte] = !means_more(byte as u8, b"%@!~\"#()[]{}:");
+        stays[Part::Arguments as usize][byte] = !means_more(byte as u8, b"%");
+        byte += 1;
+    }
+    stays
+};
+
+const fn means_more(byte: u8, marks: &[u8]) -> bool {
+    let mut mark = 0;
+    while mark < marks.len() {
+        if marks[mark] == byte {
+            return true;
+        }
+        mark += 1;
+    }
+    false
+}
+
 fn escape_into(out: &mut String, text: &str, part: Part) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let stays = &STAYS[part as usize];
+    // Nearly all names are written as they are.
+    if text.bytes().all(|byte| stays[usize::from(byte)]) {
+        out.push_str(text);
+        return;
+    }
     for byte in text.bytes() {
-        let means_more = match part {
-            Part::Arguments => byte == b'%',
-            Part::Prefix => b"%@!~\"#()[]{}".contains(&byte),
-            Part::Name => b"%@!~\"#()[]{}:".contains(&byte),
-        };
-        let stays = byte.is_ascii_graphic() && !means_more;
-        if stays {
+        if stays[usize::from(byte)] {
             out.push(char::from(byte));
         } else {
             out.push('%');

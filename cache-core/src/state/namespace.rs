@@ -1,8 +1,11 @@
 //! One namespace of a region: its generation, its counters, and which functions keep their results under it.
 
 use std::any::TypeId;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use foldhash::fast::FixedState;
 
 use crate::generation::LocalGeneration;
 use crate::key::{FarKey, Shape};
@@ -22,6 +25,8 @@ pub struct NamespaceState {
     pub(crate) scopes: Vec<FarKey>,
     pub(crate) counters: Counters,
     sites: Mutex<Vec<SiteShape>>,
+    /// A hash of the function and the type that were noted last: read before the lock is taken, by every miss.
+    noted_last: AtomicU64,
     writes: AtomicU32,
     /// Whether a value came back from the codec as another one: from then on nothing is written far.
     unreadable: AtomicBool,
@@ -71,6 +76,7 @@ impl NamespaceState {
             scopes,
             counters: Counters::new(),
             sites: Mutex::default(),
+            noted_last: AtomicU64::new(0),
             writes: AtomicU32::new(0),
             unreadable: AtomicBool::new(false),
         }
@@ -82,11 +88,25 @@ impl NamespaceState {
     }
 
     /// Notes a function that keeps its results here, and returns one that keeps another type here, if there is one.
-    pub(crate) fn register(&self, site: SiteShape) -> Option<SiteShape> {
+    /// `shape` is made only for a function that is not the one that was noted last, which is nearly always the same.
+    pub(crate) fn register(
+        &self,
+        function: &'static str,
+        value: ValueType,
+        shape: impl FnOnce() -> Shape,
+    ) -> Option<SiteShape> {
+        let noted = FixedState::default().hash_one((function.as_ptr(), value.id));
+        if self.noted_last.load(Ordering::Relaxed) == noted {
+            return None;
+        }
+        let site = SiteShape { function, shape: shape(), value };
         let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
         let clash = sites.iter().find(|known| known.value != site.value).cloned();
         if !sites.iter().any(|known| known.function == site.function && known.value == site.value) {
             sites.push(site);
+        }
+        if clash.is_none() {
+            self.noted_last.store(noted, Ordering::Relaxed);
         }
         clash
     }
