@@ -68,6 +68,12 @@ impl Client {
         Ok(Client { memcached: Memcached::new(config, Clock::System)? })
     }
 
+    /// A client as another process would have it.
+    #[cfg(test)]
+    pub(crate) fn over(memcached: Memcached) -> Self {
+        Client { memcached }
+    }
+
     /// The same from a URL as regions have it: `memcached://host:port,host?io_timeout=100ms`.
     ///
     /// # Errors

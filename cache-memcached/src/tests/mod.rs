@@ -6,6 +6,7 @@
 mod awaiting;
 mod client;
 mod faults;
+mod fences;
 mod many;
 mod parts;
 mod rows;
