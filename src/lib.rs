@@ -68,6 +68,11 @@ mod examples_of_the_attribute {}
 #[doc = include_str!("../docs/configuration.md")]
 mod examples_of_the_documents {}
 
+/// Tries the example of the client.
+#[cfg(all(doctest, feature = "memcached", feature = "tokio"))]
+#[doc = include_str!("../docs/memcached.md")]
+mod examples_of_the_client {}
+
 /// What the attribute's output may touch.
 #[doc(hidden)]
 pub use cache_core::rt as __private;

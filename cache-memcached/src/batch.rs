@@ -74,7 +74,7 @@ const FEW: usize = 64;
 /// How far the first opaques of two connections are apart: odd, so that they are all different, and far.
 const APART: u32 = 0x9e37_79b9;
 
-static FIRST_OPAQUE: AtomicU32 = AtomicU32::new(1);
+static FIRST_OPAQUE: AtomicU32 = AtomicU32::new(0);
 
 impl Default for Batch {
     /// One for a new connection. It begins with another opaque than others: a reply that came over the wrong one is

@@ -38,5 +38,11 @@ pub use backend::Memcached;
 pub use client::{Client, Expiry, Item, Operation, ServerStats, Stored};
 pub use config::{Config, NodeAddress};
 
+/// What fuzz targets try that is nobody else's.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::split::fuzzing::{Parts, joined, split};
+}
+
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use cache_core::backend::Fill;
+use cache_core::backend::{Fill, Token};
 use cache_core::key::FarKey;
 use cache_core::record;
 use xxhash_rust::xxh3::xxh3_64;
@@ -112,11 +112,31 @@ impl Manifest {
     }
 }
 
+/// Both ways as bytes.
+pub(crate) mod fuzzing {
+    use super::*;
+
+    /// Those that were found of a record's parts.
+    pub type Parts = Vec<Option<Vec<u8>>>;
+
+    /// What is kept of a record: the manifest, and each part.
+    pub fn split(record: &[u8], limit: usize) -> Option<(Vec<u8>, Parts)> {
+        let key = FarKey::new("k").ok()?;
+        let fill = Fill { key: &key, record, token: Token(1), keep: None, grace: Duration::ZERO };
+        let split = Split::of(&fill, limit)?;
+        let parts = split.parts().map(|(_, part)| Some(part.to_vec())).collect();
+        Some((split.manifest, parts))
+    }
+
+    /// The record, if these bytes are a manifest and these its parts.
+    pub fn joined(manifest: &[u8], parts: Parts) -> Option<Vec<u8>> {
+        Manifest::parse(manifest)?.join(parts.into_iter())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use cache_core::backend::Token;
-
     use super::*;
 
     fn split<'a>(key: &'a FarKey, record: &'a [u8], limit: usize) -> Option<Split<'a>> {
