@@ -299,6 +299,9 @@ mod files {
         let methods = Settings::new()
             .ttl(Duration::from_secs(600))
             .near("memory://?capacity=1MiB")
+            .stale_while_revalidate(Duration::from_secs(30))
+            .stale_if_error(Duration::from_secs(300))
+            .throttle(Duration::from_millis(500))
             .jitter(0.05)
             .patience(Duration::from_secs(5))
             .lease(Duration::from_millis(2500))
@@ -310,6 +313,9 @@ mod files {
         let said = [
             ("ttl", "10m"),
             ("near", "memory://?capacity=1MiB"),
+            ("stale_while_revalidate", "30s"),
+            ("stale_if_error", "5m"),
+            ("throttle", "500ms"),
             ("jitter", "5%"),
             ("patience", "5s"),
             ("lease", "2s 500ms"),

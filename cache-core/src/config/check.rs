@@ -48,11 +48,13 @@ impl Settings {
         let staleness = if is_far && tier.near.is_some() { MAX_STALENESS } else { Duration::ZERO };
         let policy = Policy {
             ttl,
+            stale_while_revalidate: self.stale_while_revalidate.unwrap_or_default(),
+            stale_if_error: self.stale_if_error.unwrap_or_default(),
+            throttle: self.throttle.unwrap_or(Policy::never_expiring().throttle),
             jitter: self.jitter.unwrap_or(Policy::never_expiring().jitter),
             patience: self.patience.unwrap_or(DEFAULT_PATIENCE),
             lease: self.lease.unwrap_or(DEFAULT_PATIENCE),
             max_staleness: self.max_staleness.unwrap_or(staleness.min(ttl.unwrap_or(staleness))),
-            ..Policy::never_expiring()
         };
         check_policy(&policy, is_far)?;
         if self.max_staleness.is_some_and(|staleness| !staleness.is_zero()) && (tier.near.is_none() || !is_far) {
@@ -126,6 +128,14 @@ fn check_policy(policy: &Policy, is_far: bool) -> Result<()> {
     if policy.patience.is_zero() {
         return Err(refused("patience", "0s", "`patience` must be above 0: nobody would ever wait for another's load"));
     }
+    let windows =
+        [("stale_while_revalidate", policy.stale_while_revalidate), ("stale_if_error", policy.stale_if_error)];
+    if policy.ttl.is_none()
+        && let Some((window, length)) = windows.into_iter().find(|(_, length)| !length.is_zero())
+    {
+        let rule = format!("`{window}` needs a `ttl` that ends, and `ttl` is `never`: nothing ever gets stale");
+        return Err(refused(window, &shown(length), &rule));
+    }
     if !is_far {
         return Ok(());
     }
@@ -142,9 +152,12 @@ fn check_policy(policy: &Policy, is_far: bool) -> Result<()> {
         ));
     }
     if ttl + policy.grace() > LONGEST_FAR {
-        let rule =
-            "`ttl` with its stale windows must not exceed 30 days with a far tier: memcached would take it for a date";
-        return Err(refused("ttl", &shown(ttl), rule));
+        let rule = format!(
+            "`ttl` and the longer of its stale windows, which is {}, must not exceed 30 days together with a far tier: \
+             memcached would take it for a date",
+            shown(policy.grace())
+        );
+        return Err(refused("ttl", &shown(ttl), &rule));
     }
     if policy.max_staleness > ttl {
         let rule = format!("`max_staleness` must not exceed `ttl`, which is {}", shown(ttl));
@@ -205,6 +218,8 @@ mod tests {
             (far().ttl(Duration::from_millis(1500)), "ttl", "1s 500ms"),
             (far().ttl(LONGEST_FAR + Duration::from_secs(1)), "ttl", "30days 1s"),
             (far().max_staleness(Duration::from_secs(61)), "max_staleness", "1m 1s"),
+            (near().ttl(Ttl::Never).stale_if_error(Duration::from_secs(5)), "stale_if_error", "5s"),
+            (far().ttl(LONGEST_FAR).stale_while_revalidate(Duration::from_secs(1)), "ttl", "30days"),
         ] {
             let text = refusal(settings);
             assert!(text.contains(&format!("key: {key}, value: {value}, region: users")), "{text}");

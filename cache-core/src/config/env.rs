@@ -192,8 +192,8 @@ mod tests {
         }
         assert_eq!(
             refusal("CACHE_LONG_TERM__TLL", "1m"),
-            "configuration: there is no setting `tll`; known are ttl, near, far, jitter, patience, lease, max_staleness, \
-             prefix, epoch, codec, keys, compress, max_value, off (key: tll, value: 1m, region: long_term, variable: \
+            "configuration: there is no setting `tll`; known are ttl, near, far, stale_while_revalidate, stale_if_error, \
+             throttle, jitter, patience, lease, max_staleness, prefix, epoch, codec, keys, compress, max_value, off (key: tll, value: 1m, region: long_term, variable: \
              CACHE_LONG_TERM__TLL)"
         );
         let twice = Environment::new([("CACHE_A", "x://"), ("CACHE_A__NEAR", "y://")]).layer("a").unwrap_err();

@@ -28,6 +28,9 @@ pub struct Settings {
     pub(super) ttl: Option<Ttl>,
     pub(super) near: Option<String>,
     pub(super) far: Option<String>,
+    pub(super) stale_while_revalidate: Option<Duration>,
+    pub(super) stale_if_error: Option<Duration>,
+    pub(super) throttle: Option<Duration>,
     pub(super) jitter: Option<f64>,
     pub(super) patience: Option<Duration>,
     pub(super) lease: Option<Duration>,
@@ -78,10 +81,13 @@ impl<T> fmt::Debug for Named<T> {
 }
 
 /// The names of all settings.
-pub(super) const KNOWN: [&str; 14] = [
+pub(super) const KNOWN: [&str; 17] = [
     "ttl",
     "near",
     "far",
+    "stale_while_revalidate",
+    "stale_if_error",
+    "throttle",
     "jitter",
     "patience",
     "lease",
@@ -121,6 +127,27 @@ impl Settings {
     /// The URL of the far tier, which keeps records that other processes share.
     pub fn far(mut self, url: impl Into<String>) -> Self {
         self.far = Some(url.into());
+        self
+    }
+
+    /// How long past its `ttl` a value may be served while one caller, of all processes, reloads it. Default 0: callers wait
+    /// for the reload. It needs a `ttl` that ends; with a far tier whole seconds count, rounded up.
+    pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
+        self.stale_while_revalidate = Some(window);
+        self
+    }
+
+    /// How long past its `ttl` a value may be served when its reload fails. Default 0: the failure is the answer. It needs a
+    /// `ttl` that ends; with a far tier whole seconds count, rounded up.
+    pub fn stale_if_error(mut self, window: Duration) -> Self {
+        self.stale_if_error = Some(window);
+        self
+    }
+
+    /// How long a failed reload of a stale value keeps others from trying again: so a source that fails is not hammered.
+    /// Default 1 s.
+    pub fn throttle(mut self, throttle: Duration) -> Self {
+        self.throttle = Some(throttle);
         self
     }
 
@@ -200,6 +227,9 @@ impl Settings {
             "ttl" => self.ttl(parse::duration(value).map_err(|form| allowed(format!("{form}, or `never`")))?),
             "near" => self.near(value),
             "far" => self.far(value),
+            "stale_while_revalidate" => self.stale_while_revalidate(parse::duration(value).map_err(allowed)?),
+            "stale_if_error" => self.stale_if_error(parse::duration(value).map_err(allowed)?),
+            "throttle" => self.throttle(parse::duration(value).map_err(allowed)?),
             "jitter" => self.jitter(parse::share(value).map_err(allowed)?),
             "patience" => self.patience(parse::duration(value).map_err(allowed)?),
             "lease" => self.lease(parse::duration(value).map_err(allowed)?),
@@ -237,6 +267,9 @@ impl Settings {
             ttl: self.ttl.or(lower.ttl),
             near: self.near.or(lower.near),
             far: self.far.or(lower.far),
+            stale_while_revalidate: self.stale_while_revalidate.or(lower.stale_while_revalidate),
+            stale_if_error: self.stale_if_error.or(lower.stale_if_error),
+            throttle: self.throttle.or(lower.throttle),
             jitter: self.jitter.or(lower.jitter),
             patience: self.patience.or(lower.patience),
             lease: self.lease.or(lower.lease),
@@ -277,6 +310,9 @@ impl Settings {
             ("ttl", shown_or_unset(ttl)),
             ("near", shown_or_unset(near)),
             ("far", shown_or_unset(far)),
+            ("stale_while_revalidate", shown_or_unset(&self.stale_while_revalidate)),
+            ("stale_if_error", shown_or_unset(&self.stale_if_error)),
+            ("throttle", shown_or_unset(&self.throttle)),
             ("jitter", shown_or_unset(jitter)),
             ("patience", shown_or_unset(patience)),
             ("lease", shown_or_unset(lease)),
@@ -307,6 +343,9 @@ mod tests {
             "1h",
             "memory://",
             "memcached://a",
+            "30s",
+            "5m",
+            "2s",
             "10%",
             "5s",
             "20s",

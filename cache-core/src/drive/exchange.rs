@@ -78,7 +78,10 @@ where
     /// What the node answered to a read or a take.
     pub(super) fn seen(&mut self, answer: Result<Seen>) -> Reading {
         let seen = match answer {
-            Ok(seen) => seen,
+            Ok(seen) => {
+                self.state.far_answered();
+                seen
+            }
             Err(error) => {
                 self.far_failed(&error);
                 self.reason = "far_error";
@@ -291,6 +294,7 @@ where
 
     fn far_failed(&self, error: &Error) {
         self.state.observe(&self.namespace, Count::FarError, Some(format_args!("{error}")));
+        self.state.far_failed();
         self.state.complain(
             "far_error",
             error.message(),

@@ -9,6 +9,8 @@ mod stats;
 
 use std::fmt;
 
+use crate::backend::NodeStats;
+
 pub(crate) use complaints::Complaints;
 pub(crate) use counters::Counters;
 pub use counters::{Count, Counts};
@@ -21,6 +23,13 @@ pub use stats::Stats;
 pub trait Observer: Send + Sync + fmt::Debug {
     /// Something happened.
     fn observe(&self, event: &Event<'_>);
+
+    /// What is known of a node of a region's far tier. It is told when a request fails, and again at the requests that
+    /// follow until all nodes are in use, at most once a second for each region; at other times
+    /// [`Stats::nodes`] has it.
+    fn observe_node(&self, region: &str, node: &NodeStats) {
+        let _nobody_asks = (region, node);
+    }
 }
 
 /// One thing that happened.

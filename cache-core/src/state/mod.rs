@@ -3,6 +3,7 @@
 //! Everything that a call needs is reached from here, and nothing here knows of the registry that made it.
 
 mod namespace;
+mod node_watch;
 mod overdue;
 
 use std::collections::HashMap;
@@ -10,6 +11,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use self::node_watch::NodeWatch;
 use crate::backend::{AsyncBytesBackend, BytesBackend, NodeStats, Object, ObjectBackend, Put};
 use crate::board::Board;
 use crate::clock::Clock;
@@ -58,6 +60,7 @@ pub struct RegionState {
     gate: AtomicU8,
     observer: Option<Arc<dyn Observer>>,
     complaints: Complaints,
+    node_watch: NodeWatch,
     namespaces: RwLock<HashMap<String, Arc<NamespaceState>>>,
 }
 
@@ -128,6 +131,7 @@ impl RegionState {
             gate: AtomicU8::new(gate as u8),
             observer,
             complaints: Complaints::default(),
+            node_watch: NodeWatch::default(),
             namespaces: RwLock::default(),
         }
     }
