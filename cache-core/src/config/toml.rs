@@ -235,8 +235,8 @@ mod tests {
         );
         assert_eq!(
             refusal("[regions.a]\ntll = [1]"),
-            "configuration: there is no setting `tll`; known are ttl, near, far, jitter, patience, lease, max_staleness, \
-             prefix, epoch, codec, keys, compress, max_value, off (key: tll, value: [1], file: cache.toml:2, region: a)"
+            "configuration: there is no setting `tll`; known are ttl, near, far, stale_while_revalidate, \
+             stale_if_error, throttle, jitter, patience, lease, max_staleness, prefix, epoch, codec, keys, compress, max_value, off (key: tll, value: [1], file: cache.toml:2, region: a)"
         );
         assert_eq!(
             refusal("\n[regions]\na = 5"),
