@@ -171,7 +171,10 @@ impl<'a> Said<'a> {
     /// Each value, in order.
     pub(super) fn found(mut self, client: &Memcached) -> Vec<Result<Option<Item>>> {
         match (&mut self.parts[..], &self.refused[..]) {
-            ([part], []) => part.found(client).map(|(_, found)| found).collect(),
+            // The usual case, in the list that is there.
+            ([Plain { lines: Lines::Get(_, found), outcome: Some(Ok(())), replies, .. }], []) if replies.is_empty() => {
+                mem::take(found).into_iter().map(Ok).collect()
+            }
             (parts, _) => {
                 let found = parts.iter_mut().flat_map(|part| part.found(client));
                 in_order(self.count, found.chain(refused(&mut self.refused)))
