@@ -23,9 +23,9 @@ pub struct Generations(Arc<[Generation]>);
 impl Generations {
     /// These generations, one per scope.
     pub fn new(generations: impl IntoIterator<Item = Generation>) -> Self {
-        let mut generations = generations.into_iter().peekable();
-        // Without scopes nothing is allocated.
-        if generations.peek().is_none() { Generations::default() } else { Generations(generations.collect()) }
+        let generations = generations.into_iter();
+        // Without scopes nothing is allocated; of an iterator that knows its length, just the list is.
+        if generations.size_hint().1 == Some(0) { Generations::default() } else { Generations(generations.collect()) }
     }
 
     /// How many scopes these are the generations of.

@@ -7,7 +7,7 @@
 use std::iter;
 
 use cache_core::clock::{Clock, Tick};
-use cache_core::generation::Generations;
+use cache_core::generation::{Generation, Generations};
 use cache_core::key::FarKey;
 use smallvec::SmallVec;
 
@@ -279,7 +279,7 @@ impl Asking<'_> {
         }
         *trips += 1;
         if found.len() == scopes.len() && found.iter().all(Option::is_some) {
-            *outcome = Some(Ok(Generations::new(found.iter().copied().flatten())));
+            *outcome = Some(Ok(Generations::new(found.iter().map(|found| found.unwrap_or(Generation(0))))));
         } else if *trips == TRIPS {
             *outcome = Some(Err(Trouble::NoGenerations));
         } else {
