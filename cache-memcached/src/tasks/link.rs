@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::queue::{Asker, Bounds, Caller, Load, Place, Queue, Role, Waiting};
+use super::caller::Caller;
+use super::queue::{Asker, Bounds, Load, Place, Queue, Role, Waiting};
 use super::slot::Slot;
 use super::socket::{Reader, Writer, connect};
 use crate::batch::Replied;

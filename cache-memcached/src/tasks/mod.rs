@@ -1,11 +1,13 @@
 //! The async face: the tasks of a runtime share one connection to each node. Twin of `blocking`, line by line.
 
+mod caller;
 mod exchange;
 mod link;
 mod links;
 mod queue;
 mod slot;
 mod socket;
+mod wanted;
 
 use std::future::poll_fn;
 

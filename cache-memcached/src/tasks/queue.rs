@@ -5,18 +5,16 @@
 //! once behind all that is written at once, after the requests of each of them.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{iter, mem};
 
-use cache_core::generation::Generation;
-use smallvec::SmallVec;
-
+use super::caller::Caller;
 use super::slot::{Answer, Slot};
+use super::wanted::Wanted;
 use crate::batch::{Asked, Batch, KEPT};
 use crate::budget::Budget;
 use crate::node::Node;
-use crate::replies::Replies;
 use crate::server::Server;
 use crate::trouble::Trouble;
 use crate::work::Message;
@@ -76,15 +74,6 @@ pub(super) enum Asker {
     Generations,
 }
 
-#[derive(Debug)]
-pub(super) struct Caller {
-    pub(super) slot: Arc<Slot>,
-    /// The places of his scopes among the generations that are read behind his requests.
-    pub(super) scopes: SmallVec<[usize; 2]>,
-    deadline: Instant,
-    is_told: bool,
-}
-
 /// What a caller does after it has queued its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -103,46 +92,6 @@ pub(super) struct Place {
     pub(super) role: Role,
     /// Whether the connection's task must be told when to look for him.
     pub(super) is_first_to_end: bool,
-}
-
-impl Caller {
-    /// Tells him that nothing comes, unless he was told before.
-    pub(super) fn fail(&mut self, trouble: Trouble) {
-        if !self.is_told {
-            self.is_told = true;
-            self.slot.tell(Err::<iter::Empty<_>, _>(trouble));
-        }
-    }
-
-    /// Takes the replies for him. Whether he still waits for them.
-    pub(super) fn put(&self, replies: &mut Replies) -> bool {
-        if self.is_told {
-            replies.take(&mut Vec::new());
-            return false;
-        }
-        self.slot.put(replies)
-    }
-
-    /// Tells him that his replies are there, given the generations that were read behind his requests.
-    pub(super) fn answer(&mut self, generations: &[Option<Generation>]) {
-        if !self.is_told {
-            self.is_told = true;
-            let of_scope = |place: &usize| generations.get(*place).copied().flatten();
-            self.slot.tell(Ok(self.scopes.iter().map(of_scope)));
-        }
-    }
-
-    /// Tells him if his time is over; otherwise, when it will be.
-    pub(super) fn look(&mut self, budget: Duration, now: Instant) -> Option<Instant> {
-        if self.is_told {
-            return None;
-        }
-        if self.deadline > now {
-            return Some(self.deadline);
-        }
-        self.fail(Trouble::TimedOut(budget));
-        None
-    }
 }
 
 impl Waiting {
@@ -218,7 +167,7 @@ impl Queue {
         let scopes = scopes.iter().map(|scope| self.wanted.place(scope.as_str())).collect();
         let slot = self.slot();
         let answer = slot.answer();
-        let asker = Asker::Caller(Caller { slot, scopes, deadline: budget.deadline, is_told: false });
+        let asker = Asker::Caller(Caller::new(slot, scopes, budget.deadline));
         self.waiting.push_back(Waiting { asked, asker, since: now, load: Load { requests, bytes } });
         let is_first_to_end = self.look_at.is_none_or(|at| budget.deadline < at);
         if is_first_to_end {
@@ -337,42 +286,6 @@ impl Queue {
     }
 }
 
-/// Scopes whose generations are to be read, each once.
-#[derive(Debug, Default)]
-struct Wanted {
-    /// One behind the other.
-    names: String,
-    ends: Vec<usize>,
-}
-
-impl Wanted {
-    /// The place of a scope among them.
-    fn place(&mut self, scope: &str) -> usize {
-        let known = self.iter().position(|known| known == scope);
-        known.unwrap_or_else(|| {
-            self.names.push_str(scope);
-            self.ends.push(self.names.len());
-            self.ends.len() - 1
-        })
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &str> {
-        let mut start = 0;
-        self.ends.iter().map(move |end| &self.names[mem::replace(&mut start, *end)..*end])
-    }
-
-    fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// Asks for them, and forgets them.
-    fn read(&mut self, batch: &mut Batch) {
-        self.iter().for_each(|scope| batch.push_generation_read(scope));
-        self.names.clear();
-        self.ends.clear();
-    }
-}
-
 /// An operation begins a little before its batch is queued, and has that much less time.
 const SLACK: Duration = Duration::from_millis(10);
 /// How many slots are kept to be used again.
@@ -381,6 +294,9 @@ const SLOTS: usize = 1024;
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::iter;
+
+    use cache_core::generation::Generation;
     use cache_core::key::FarKey;
 
     use super::*;
@@ -388,6 +304,7 @@ mod tests {
     use crate::batch::Replied;
     use crate::node::NodeSettings;
     use crate::proto::{Request, Version};
+    use crate::replies::Replies;
     use crate::server::ANY;
 
     const TIMEOUT: Duration = Duration::from_millis(100);
