@@ -168,9 +168,9 @@ fn limit(name: &'static str, verb: &'static str, servers: &[Server], keys: &Arc<
     let connect = |server: &Server| TcpStream::connect(("127.0.0.1", server.port())).expect("the server is there");
     let streams: Vec<TcpStream> = servers.iter().map(connect).collect();
     streams.iter().for_each(|stream| stream.set_nodelay(true).expect("an option of TCP"));
-    // Its keys are its own, dealt out in turn.
+    // Its keys are its own, dealt out in turn within each round.
     let keys: Vec<String> = keys.iter().map(|key| format!("limit:{}", &key[7..])).collect();
-    for (n, key) in keys.iter().enumerate() {
+    for (n, key) in keys.chunks(ROUND).flat_map(|round| round.iter().enumerate()) {
         let (mut stream, mut reply) = (&streams[n % streams.len()], [0; 8]);
         write!(stream, "set {key} 0 0 100\r\n{}\r\n", "x".repeat(100)).expect("the server listens");
         stream.read_exact(&mut reply).expect("the server answers");
