@@ -14,7 +14,7 @@ pub(crate) struct Batch {
     /// The requests' bytes.
     pub(crate) bytes: Vec<u8>,
     /// What may answer them.
-    pub(crate) asked: Asked,
+    pub(crate) awaited: Awaited,
     /// Where a blocking caller pauses to read: after so many bytes, which are so many requests.
     pub(crate) pauses: Vec<Pause>,
     /// The last request's opaque. Two unanswered requests of one connection never have the same: that would take four
@@ -24,7 +24,7 @@ pub(crate) struct Batch {
 
 /// What may answer the requests of a batch.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct Awaited {
     /// One for each request.
     pub(crate) expected: SmallVec<[Expected; 2]>,
     /// XXH3-64 of the keys of all its classic `get`s, in order.
@@ -81,16 +81,16 @@ impl Default for Batch {
     /// known.
     fn default() -> Self {
         let last = Opaque(FIRST_OPAQUE.fetch_add(APART, Ordering::Relaxed));
-        Batch { bytes: Vec::new(), asked: Asked::default(), pauses: Vec::new(), last }
+        Batch { bytes: Vec::new(), awaited: Awaited::default(), pauses: Vec::new(), last }
     }
 }
 
 impl Batch {
     pub(crate) fn push(&mut self, request: &Request<'_>) {
         self.last.0 = self.last.0.wrapping_add(1);
-        self.asked.expected.push(request.write(self.last, &mut self.bytes));
+        self.awaited.expected.push(request.write(self.last, &mut self.bytes));
         if let Request::ClassicGet(keys) = request {
-            self.asked.listed.extend(keys.iter().map(|key| key.hash()));
+            self.awaited.listed.extend(keys.iter().map(|key| key.hash()));
         }
         if self.bytes.len() >= self.pauses.last().map_or(0, |pause| pause.bytes) + PIECE {
             self.pauses.push(self.end());
@@ -107,25 +107,25 @@ impl Batch {
 
     /// Behind all that is written so far.
     pub(crate) fn end(&self) -> Pause {
-        Pause { bytes: self.bytes.len(), requests: self.asked.expected.len() }
+        Pause { bytes: self.bytes.len(), requests: self.awaited.expected.len() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.asked.expected.is_empty()
+        self.awaited.expected.is_empty()
     }
 
     /// What may answer what was written since the last time.
     #[cfg(feature = "tokio")]
-    pub(crate) fn take_asked(&mut self) -> Asked {
+    pub(crate) fn take_awaited(&mut self) -> Awaited {
         self.pauses.clear();
-        std::mem::take(&mut self.asked)
+        std::mem::take(&mut self.awaited)
     }
 
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT);
-        self.asked.expected.clear();
-        self.asked.listed.clear();
+        self.awaited.expected.clear();
+        self.awaited.listed.clear();
         self.pauses.clear();
     }
 }

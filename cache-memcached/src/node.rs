@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cache_core::backend::NodeStats;
+use cache_core::error::{Error, Kind};
 use cache_core::key::FarKey;
 
 use crate::address::Address;
@@ -13,7 +14,7 @@ use crate::counters::Counters;
 use crate::health::{Change, Health};
 use crate::identity::Identity;
 use crate::pending::{Due, Pending, Replay};
-use crate::proto::Reply;
+use crate::proto::{Code, Reply};
 use crate::server::Server;
 use crate::trouble::Trouble;
 
@@ -104,6 +105,17 @@ impl Node {
             }
             Change::Back(after) => tracing::info!(node, ?after, "this node answers again"),
         }
+    }
+
+    /// It gave a reply that should not have come, or none.
+    pub(crate) fn odd(&self, reply: Option<&Reply>) -> Error {
+        let said = match reply.map(|reply| &reply.code) {
+            Some(Code::ServerError(text)) => format!("the node answered `SERVER_ERROR {text}`"),
+            Some(Code::ClientError(text)) => format!("the node answered `CLIENT_ERROR {text}`"),
+            Some(code) => format!("the node answered {code:?}, which was not expected"),
+            None => "the node answered nothing".to_owned(),
+        };
+        Error::new(Kind::Backend, said).with("node", &self.name)
     }
 
     /// What this process knows of it.

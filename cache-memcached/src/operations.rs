@@ -229,12 +229,7 @@ impl Memcached {
     }
 
     pub(crate) fn odd(&self, key: &FarKey, reply: Option<&Reply>) -> Error {
-        let said = match reply.map(|reply| &reply.code) {
-            Some(Code::ServerError(text)) => format!("the node answered `SERVER_ERROR {text}`"),
-            Some(code) => format!("the node answered {code:?}, which was not expected"),
-            None => "the node answered nothing".to_owned(),
-        };
-        Error::new(Kind::Backend, said).with("node", &self.nodes().node(self.owner(key)).name)
+        self.nodes().node(self.owner(key)).odd(reply)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::io::IoSliceMut;
 
-use crate::batch::Asked;
+use crate::batch::Awaited;
 use crate::inbox::Inbox;
 use crate::proto::{Broken, Features, NO_END, Open, Parsed, Reply, VALUE_END, parse};
 
@@ -58,9 +58,14 @@ impl Replies {
         inbox.came(count - of_value);
     }
 
-    /// Takes in what has come in answer to `asked`.
-    pub(crate) fn absorb(&mut self, asked: &Asked, inbox: &mut Inbox, features: Features) -> Result<Absorbed, Broken> {
-        while let Some(expected) = asked.expected.get(self.answered).copied() {
+    /// Takes in what has come in answer to `awaited`.
+    pub(crate) fn absorb(
+        &mut self,
+        awaited: &Awaited,
+        inbox: &mut Inbox,
+        features: Features,
+    ) -> Result<Absorbed, Broken> {
+        while let Some(expected) = awaited.expected.get(self.answered).copied() {
             let mut reply = match self.partial.take() {
                 Some(partial) => match partial.end(inbox)? {
                     Ended::Whole(reply) => reply,
@@ -82,7 +87,7 @@ impl Replies {
                 },
             };
             if let Some(hash) = reply.key_hash {
-                reply.place = self.pass(&asked.listed, hash)?;
+                reply.place = self.pass(&awaited.listed, hash)?;
             }
             self.answered += usize::from(expected.ends_with(&reply.code));
             self.replies.push(reply);
@@ -192,7 +197,7 @@ mod tests {
                 }
                 let batch = batch();
                 let value: Vec<u8> = (0..length).map(|n| n as u8).collect();
-                let mut sent = format!("VA {length} O{}\r\n", batch.asked.expected[0].opaque.0).into_bytes();
+                let mut sent = format!("VA {length} O{}\r\n", batch.awaited.expected[0].opaque.0).into_bytes();
                 sent.extend_from_slice(&value);
                 sent.extend_from_slice(b"\r\nMN\r\n");
                 let ours = sent.len();
@@ -200,7 +205,7 @@ mod tests {
                 let (mut replies, mut inbox, mut left) = (Replies::default(), Inbox::of(OF_ONE), &sent[..]);
                 loop {
                     read(&mut replies, &mut inbox, &mut left, most);
-                    let complete = replies.absorb(&batch.asked, &mut inbox, FEATURES) == Ok(Absorbed::Complete);
+                    let complete = replies.absorb(&batch.awaited, &mut inbox, FEATURES) == Ok(Absorbed::Complete);
                     let come = sent.len() - left.len();
                     assert_eq!(complete, come >= ours, "{length}, {most}: after byte {come}");
                     if complete {
@@ -221,9 +226,9 @@ mod tests {
     fn what_is_only_announced_takes_no_memory() {
         let batch = batch();
         let mut inbox = Inbox::of(OF_ONE);
-        inbox.receive(format!("VA {} O{}\r\nbeginning", 1 << 30, batch.asked.expected[0].opaque.0).as_bytes());
+        inbox.receive(format!("VA {} O{}\r\nbeginning", 1 << 30, batch.awaited.expected[0].opaque.0).as_bytes());
         let mut replies = Replies::default();
-        assert_eq!(replies.absorb(&batch.asked, &mut inbox, FEATURES), Ok(Absorbed::Incomplete));
+        assert_eq!(replies.absorb(&batch.awaited, &mut inbox, FEATURES), Ok(Absorbed::Incomplete));
         let [value, _] = replies.room(&mut inbox);
         assert_eq!(value.len(), STEP);
     }
@@ -233,12 +238,12 @@ mod tests {
         for (end, accepted) in [("\r", true), ("\n", false), ("\rx", false), ("EN", false)] {
             let batch = batch();
             let mut inbox = Inbox::of(OF_ONE);
-            inbox.receive(format!("VA 5 O{}\r\nhel", batch.asked.expected[0].opaque.0).as_bytes());
+            inbox.receive(format!("VA 5 O{}\r\nhel", batch.awaited.expected[0].opaque.0).as_bytes());
             let mut replies = Replies::default();
-            assert_eq!(replies.absorb(&batch.asked, &mut inbox, FEATURES), Ok(Absorbed::Incomplete));
+            assert_eq!(replies.absorb(&batch.awaited, &mut inbox, FEATURES), Ok(Absorbed::Incomplete));
             let rest = format!("lo{end}");
             read(&mut replies, &mut inbox, &mut rest.as_bytes(), usize::MAX);
-            assert_eq!(replies.absorb(&batch.asked, &mut inbox, FEATURES).is_ok(), accepted, "{end:?}");
+            assert_eq!(replies.absorb(&batch.awaited, &mut inbox, FEATURES).is_ok(), accepted, "{end:?}");
         }
     }
 }

@@ -21,6 +21,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// The largest value that it takes, if this request would store a larger one.
+    pub(crate) fn limit_of(&self, request: &Request<'_>) -> Option<usize> {
+        match request {
+            Request::Set(set) if set.value.len() > self.largest_value => Some(self.largest_value),
+            _ => None,
+        }
+    }
+
     /// What is asked on every new connection, before anything else.
     pub(crate) fn question() -> Batch {
         let mut batch = Batch::default();
@@ -65,8 +73,8 @@ mod tests {
     fn answered(text: &str) -> Result<Server, Trouble> {
         let mut inbox = Inbox::of(OF_ONE);
         inbox.receive(text.as_bytes());
-        let (mut replies, asked) = (Replies::default(), Server::question().asked);
-        assert_eq!(replies.absorb(&asked, &mut inbox, ANY).map_err(Trouble::Broken)?, Absorbed::Complete);
+        let (mut replies, awaited) = (Replies::default(), Server::question().awaited);
+        assert_eq!(replies.absorb(&awaited, &mut inbox, ANY).map_err(Trouble::Broken)?, Absorbed::Complete);
         let mut whole = Vec::new();
         replies.take(&mut whole);
         Server::introduce(&whole)

@@ -67,13 +67,9 @@ pub(crate) struct Ask<'a> {
 impl Ask<'_> {
     /// Why its request must not be sent to this server, if it must not.
     fn unsent(&self, server: &Server) -> Option<Unsent> {
-        match &self.request {
-            Some(Request::Set(set)) if set.value.len() > server.largest_value => {
-                Some(Unsent::TooLarge(server.largest_value))
-            }
-            Some(request) if is_unfenced(request, server) => Some(Unsent::Unfenced),
-            _ => None,
-        }
+        let request = self.request.as_ref()?;
+        let too_large = server.limit_of(request).map(Unsent::TooLarge);
+        too_large.or_else(|| is_unfenced(request, server).then_some(Unsent::Unfenced))
     }
 
     /// How long the value is that is to be stored.
@@ -279,6 +275,7 @@ impl Asking<'_> {
         }
         *trips += 1;
         if found.len() == scopes.len() && found.iter().all(Option::is_some) {
+            // Mapped one by one, so that the list has its length from the beginning and is allocated once.
             *outcome = Some(Ok(Generations::new(found.iter().map(|found| found.unwrap_or(Generation(0))))));
         } else if *trips == TRIPS {
             *outcome = Some(Err(Trouble::NoGenerations));

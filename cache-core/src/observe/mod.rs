@@ -24,7 +24,7 @@ pub trait Observer: Send + Sync + fmt::Debug {
     /// Something happened.
     fn observe(&self, event: &Event<'_>);
 
-    /// What is known of a node of a region's far tier. It is told when a request fails, and again at the requests that
+    /// What is known of a node of a region's far tier. It is told when a request fails, and again at the look-ups that
     /// follow until all nodes are in use, at most once a second for each region; at other times
     /// [`Stats::nodes`] has it.
     fn observe_node(&self, region: &str, node: &NodeStats) {

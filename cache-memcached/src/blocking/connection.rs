@@ -31,7 +31,7 @@ const SLACK: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(crate) struct Connection {
-    talk: Talk,
+    channel: Channel,
     replied: Replied,
     server: Server,
     pub(crate) made: Instant,
@@ -52,7 +52,7 @@ impl Connection {
     pub(crate) fn open(node: &Arc<Node>, budget: Budget) -> Result<Self, Trouble> {
         let made = budget.started;
         let stream = Stream::connect(node.address(), budget)?;
-        let mut talk = Talk {
+        let mut channel = Channel {
             stream,
             inbox: Inbox::of(OF_ONE),
             batch: Server::question(),
@@ -61,18 +61,18 @@ impl Connection {
             timeout: Duration::ZERO,
             sent: 0,
         };
-        talk.exchange(budget, &node.counters).map_err(|trouble| match trouble {
+        channel.exchange(budget, &node.counters).map_err(|trouble| match trouble {
             Trouble::Dead(why) | Trouble::Torn(why) => Trouble::Connect(why),
             other => other,
         })?;
         let mut replied = Replied::default();
-        talk.replies.take(&mut replied.replies);
+        channel.replies.take(&mut replied.replies);
         let server = Server::introduce(&replied.replies)?;
-        talk.features = server.features;
+        channel.features = server.features;
         node.met(server);
         node.counters.connected.add(1);
         node.counters.connections.add(1);
-        Ok(Connection { talk, replied, server, made, used: made, node: node.clone() })
+        Ok(Connection { channel, replied, server, made, used: made, node: node.clone() })
     }
 
     /// Has one exchange, from its beginning to its end.
@@ -91,34 +91,34 @@ impl Connection {
         budget: Budget,
         now: Instant,
     ) -> Result<Progress, Trouble> {
-        let Connection { talk, server, node, .. } = self;
-        talk.batch.clear();
-        message.write(node, server, &mut talk.batch);
-        talk.batch.push_generation_reads(message.scopes());
-        if talk.batch.is_empty() {
+        let Connection { channel, server, node, .. } = self;
+        channel.batch.clear();
+        message.write(node, server, &mut channel.batch);
+        channel.batch.push_generation_reads(message.scopes());
+        if channel.batch.is_empty() {
             return Ok(Progress::Whole);
         }
-        talk.begin(budget, now, &node.counters)?;
+        channel.begin(budget, now, &node.counters)?;
         Ok(Progress::More)
     }
 
     /// Goes on with it. `waited`: whether time has passed since it was begun or last gone on with.
     pub(crate) fn advance(&mut self, budget: Budget, waited: bool) -> Result<Progress, Trouble> {
-        self.talk.advance(budget, waited, &self.node.counters)
+        self.channel.advance(budget, waited, &self.node.counters)
     }
 
     /// Hands over what came of the exchange.
     pub(crate) fn end(&mut self, message: &mut dyn Message) -> Result<(), Trouble> {
-        let Connection { talk, replied, node, .. } = self;
+        let Connection { channel, replied, node, .. } = self;
         replied.clear();
-        talk.replies.take(&mut replied.replies);
+        channel.replies.take(&mut replied.replies);
         replied.split_generations(message.scopes().len());
         message.absorb(node, replied)
     }
 
     /// Whether nothing came that nobody asked for.
     pub(crate) fn is_clean(&self) -> bool {
-        self.talk.inbox.is_empty()
+        self.channel.inbox.is_empty()
     }
 }
 
@@ -130,7 +130,7 @@ impl Drop for Connection {
 
 /// The socket, and the exchange under way.
 #[derive(Debug)]
-struct Talk {
+struct Channel {
     stream: Stream,
     inbox: Inbox,
     batch: Batch,
@@ -142,7 +142,7 @@ struct Talk {
     sent: usize,
 }
 
-impl Talk {
+impl Channel {
     /// The whole of the exchange that the batch is.
     fn exchange(&mut self, budget: Budget, counters: &Counters) -> Result<(), Trouble> {
         self.begin(budget, Instant::now(), counters)?;
@@ -201,7 +201,7 @@ impl Talk {
             any_byte_came = true;
             counters.received_bytes.add(count);
             self.replies.came(&mut self.inbox, count);
-            self.replies.absorb(&self.batch.asked, &mut self.inbox, self.features).map_err(Trouble::Broken)?;
+            self.replies.absorb(&self.batch.awaited, &mut self.inbox, self.features).map_err(Trouble::Broken)?;
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ use said::{Read, Said};
 /// Each method gives an [`Operation`], which is awaited under tokio, or done by [`wait`](Operation::wait) in a thread of
 /// any kind. Keys are routed as the backend routes them, and nodes that do not answer are left alone in the same way:
 /// with all regions of the process that use them. An operation that fails is not repeated, but for one whose connection
-/// turns out to have been dead.
+/// ended before a byte of the reply came: what is not the same when it is done twice may then have been done twice.
 ///
 /// A plain `set` that comes late, after a `delete` that came after it, brings the old value back; and so does one by a
 /// program that read its source before. Regions have fences against that, and this client has

@@ -43,6 +43,7 @@ pub(super) struct Plain<'a> {
     /// The values that were not sent, by the places of their requests: larger than this, the largest that the server
     /// takes. It would delete the old value.
     too_large: Vec<(usize, usize)>,
+    /// To the requests; of a list, what came in the place of a value.
     replies: SmallVec<[Reply; 1]>,
     outcome: Option<Result<(), Trouble>>,
 }
@@ -108,8 +109,7 @@ impl<'a> Said<'a> {
     #[cfg(feature = "tokio")]
     pub(super) fn note_size(&self, sizes: &Sizes) {
         if let Some(part) = self.parts.first() {
-            let come = part.replies.first().and_then(|reply| reply.value.as_ref()).map(Vec::len);
-            let size = part.stored().map(|set| set.value.len()).or(come).unwrap_or(0);
+            let size = part.stored().map(|set| set.value.len()).or(part.come()).unwrap_or(0);
             if let Some(key) = part.key().filter(|_| size > 0) {
                 sizes.note(key.bytes(), size);
             }
@@ -199,6 +199,15 @@ impl<'a> Plain<'a> {
         }
     }
 
+    /// How long the first value is that came.
+    #[cfg(feature = "tokio")]
+    fn come(&self) -> Option<usize> {
+        match &self.lines {
+            Lines::Requests(_) => self.replies.first()?.value.as_ref().map(Vec::len),
+            Lines::Get(_, found) => found.iter().flatten().next().map(|item| item.value.len()),
+        }
+    }
+
     /// The first key whose value is asked for or to be stored.
     #[cfg(feature = "tokio")]
     fn key(&self) -> Option<Key<'a>> {
@@ -233,7 +242,7 @@ impl<'a> Plain<'a> {
                 .with("node", &node.name)),
                 (Some(Ok(())), None) => match replies.next().map(read) {
                     Some(Ok(answer)) => Ok(answer),
-                    Some(Err(reply)) => Err(odd(&reply, node)),
+                    Some(Err(reply)) => Err(node.odd(Some(&reply))),
                     None => Err(Trouble::closed(false).at(&node.name)),
                 },
                 (Some(Err(trouble)), _) => Err(trouble.at(&node.name)),
@@ -254,7 +263,7 @@ impl<'a> Plain<'a> {
         let figure = |reply: Reply| match reply.code {
             Code::Stat(figure) => Some(Ok(*figure)),
             Code::End => None,
-            _ => Some(Err(odd(&reply, node))),
+            _ => Some(Err(node.odd(Some(&reply)))),
         };
         mem::take(&mut self.replies).into_iter().filter_map(figure).collect()
     }
@@ -273,7 +282,7 @@ impl<'a> Plain<'a> {
             let found = match (&outcome, item, &failed) {
                 (Some(Ok(())), Some(item), _) => Ok(Some(item)),
                 (Some(Ok(())), None, None) => Ok(None),
-                (Some(Ok(())), None, Some(reply)) => Err(odd(reply, node)),
+                (Some(Ok(())), None, Some(reply)) => Err(node.odd(Some(reply))),
                 (Some(Err(trouble)), ..) => Err(trouble.at(&node.name)),
                 (None, ..) => Err(Trouble::closed(false).at(&node.name)),
             };
@@ -288,11 +297,9 @@ impl Message for Plain<'_> {
         match &self.lines {
             Lines::Requests(requests) => {
                 for (request, place) in requests.iter().zip(&self.places) {
-                    match request {
-                        Request::Set(set) if set.value.len() > server.largest_value => {
-                            self.too_large.push((*place, server.largest_value));
-                        }
-                        request => batch.push(request),
+                    match server.limit_of(request) {
+                        Some(limit) => self.too_large.push((*place, limit)),
+                        None => batch.push(request),
                     }
                 }
             }
@@ -368,14 +375,4 @@ fn in_order<T>(count: usize, answers: impl Iterator<Item = (usize, Result<T>)>) 
 
 fn refused<T>(refused: &mut Vec<(usize, Error)>) -> impl Iterator<Item = (usize, Result<T>)> {
     refused.drain(..).map(|(place, error)| (place, Err(error)))
-}
-
-/// A reply that should not have come.
-fn odd(reply: &Reply, node: &Node) -> Error {
-    let said = match &reply.code {
-        Code::ServerError(text) => format!("the node answered `SERVER_ERROR {text}`"),
-        Code::ClientError(text) => format!("the node answered `CLIENT_ERROR {text}`"),
-        code => format!("the node answered {code:?}, which was not expected"),
-    };
-    Error::new(Kind::Backend, said).with("node", &node.name)
 }

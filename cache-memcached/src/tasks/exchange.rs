@@ -14,6 +14,7 @@ use super::links::{Known, Links, Size};
 use super::queue::{Place, Role};
 use super::slot::Answer;
 use crate::backend::Memcached;
+use crate::batch::Replied;
 use crate::budget::{Budget, Errand};
 use crate::node::UnderWay;
 use crate::trouble::Trouble;
@@ -158,7 +159,7 @@ impl<'a> Exchange<'a> {
                 self.state = State::Waiting(link, answer);
                 None
             }
-            Ok(None) => Some(Poll::Ready(message.absorb(link.node(), &mut Default::default()))),
+            Ok(None) => Some(Poll::Ready(message.absorb(link.node(), &mut Replied::default()))),
             // It ended since it was looked up.
             Err(trouble) if trouble.is_dead() && !self.is_repeated => {
                 self.is_repeated = true;

@@ -302,7 +302,7 @@ impl Reading {
                 return Err(Trouble::Broken(Broken::new(why, self.inbox.bytes())));
             };
             self.any_byte_came = true;
-            let absorbed = self.replies.absorb(&waiting.asked, &mut self.inbox, shared.server.features);
+            let absorbed = self.replies.absorb(&waiting.awaited, &mut self.inbox, shared.server.features);
             match absorbed.map_err(Trouble::Broken)? {
                 Absorbed::Incomplete => return Ok(()),
                 Absorbed::Complete => {
@@ -397,7 +397,7 @@ async fn introduced(reader: &mut Reader, writer: &Writer, inbox: &mut Inbox) -> 
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(failed(error)),
         }
-        if replies.absorb(&question.asked, inbox, ANY).map_err(Trouble::Broken)? == Absorbed::Complete {
+        if replies.absorb(&question.awaited, inbox, ANY).map_err(Trouble::Broken)? == Absorbed::Complete {
             let mut whole = Vec::new();
             replies.take(&mut whole);
             return Server::introduce(&whole);

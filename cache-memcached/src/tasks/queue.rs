@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::caller::Caller;
 use super::slot::{Answer, Slot};
 use super::wanted::Wanted;
-use crate::batch::{Asked, Batch, KEPT};
+use crate::batch::{Awaited, Batch, KEPT};
 use crate::budget::Budget;
 use crate::node::Node;
 use crate::server::Server;
@@ -54,7 +54,7 @@ pub(super) struct Queue {
 /// A batch that was queued, and who is told of its replies.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub(super) asked: Asked,
+    pub(super) awaited: Awaited,
     pub(super) asker: Asker,
     pub(super) since: Instant,
     pub(super) load: Load,
@@ -146,9 +146,9 @@ impl Queue {
         }
         let before = self.batch.bytes.len();
         message.write(node, server, &mut self.batch);
-        let (asked, bytes) = (self.batch.take_asked(), self.batch.bytes.len() - before);
+        let (awaited, bytes) = (self.batch.take_awaited(), self.batch.bytes.len() - before);
         let scopes = message.scopes();
-        let requests = asked.expected.len() + scopes.len();
+        let requests = awaited.expected.len() + scopes.len();
         if requests == 0 {
             return Ok(None);
         }
@@ -168,7 +168,7 @@ impl Queue {
         let slot = self.slot();
         let answer = slot.answer();
         let asker = Asker::Caller(Caller::new(slot, scopes, budget.deadline));
-        self.waiting.push_back(Waiting { asked, asker, since: now, load: Load { requests, bytes } });
+        self.waiting.push_back(Waiting { awaited, asker, since: now, load: Load { requests, bytes } });
         let is_first_to_end = self.look_at.is_none_or(|at| budget.deadline < at);
         if is_first_to_end {
             self.look_at = Some(budget.deadline);
@@ -211,8 +211,8 @@ impl Queue {
         }
         if !self.wanted.is_empty() {
             self.wanted.read(&mut self.batch);
-            let asked = self.batch.take_asked();
-            let waiting = Waiting { asked, asker: Asker::Generations, since: now(), load: Load::default() };
+            let awaited = self.batch.take_awaited();
+            let waiting = Waiting { awaited, asker: Asker::Generations, since: now(), load: Load::default() };
             self.waiting.push_back(waiting);
         }
         Some(mem::replace(&mut self.batch.bytes, mem::take(&mut self.spare)))
@@ -409,7 +409,7 @@ mod tests {
             assert_eq!(place.answer.come(), Some(Ok(())));
             place.answer.replied(|replied| assert_eq!(replied.generations, expected));
         }
-        assert!(matches!(next[0].asker, Asker::Generations) && next[0].asked.expected.len() == 3);
+        assert!(matches!(next[0].asker, Asker::Generations) && next[0].awaited.expected.len() == 3);
         assert_eq!(unsent(&mut queue), None, "they are not asked for again");
     }
 
