@@ -22,7 +22,6 @@ twins! {
     what_was_loaded_is_a_hit,
     what_another_process_loaded_is_a_hit,
     a_value_expires_with_its_ttl,
-    a_function_has_a_ttl_of_its_own,
     a_near_copy_is_good_for_max_staleness,
     a_value_decides_whether_it_is_kept,
     a_value_decides_how_long_it_is_kept,
@@ -88,18 +87,6 @@ fn a_value_expires_with_its_ttl(face: Face) {
         here.expect(&[("misses", 2), ("loads", 2), ("stored", stored), ("near_hits", near), ("far_hits", far)]);
         let gone = if tiers == Tiers::Near { [("absent", 1), ("expired", 1)].to_vec() } else { vec![("absent", 2)] };
         here.expect_reasons(&gone);
-    }
-}
-
-fn a_function_has_a_ttl_of_its_own(face: Face) {
-    for tiers in ALL {
-        let here = Network::new().process(tiers);
-        let short = site(SiteSpec { ttl: Some(10 * SECOND), ..function("app::short", "short") });
-        assert_eq!(ask(face, &here, short, 1, 10), 10);
-        assert_eq!(ask(face, &here, numbers(), 1, 10), 10);
-        here.clock.advance(12 * SECOND);
-        assert_eq!(ask(face, &here, short, 1, 11), 11);
-        assert_eq!(ask(face, &here, numbers(), 1, 11), 10);
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     pub(super) version: u16,
     pub(super) tiers: Tiers,
     pub(super) demand: Demand,
-    /// How long before the call began a proof may lie: the policy's `max_staleness`, or nothing for a strict call.
+    /// How long before the call began a proof may lie: its own `max_staleness`, the policy's, or nothing for a strict call.
     pub(super) may_be_stale: Duration,
     /// When the call began.
     pub(super) started: Tick,
@@ -143,7 +143,10 @@ where
         };
         let visit = state.board.visit(key);
         let mut call = Call {
-            may_be_stale: if demand == Demand::Policy { policy.max_staleness } else { Duration::ZERO },
+            may_be_stale: match demand {
+                Demand::Policy if tiers == Tiers::NearOverFar => terms.max_staleness.unwrap_or(policy.max_staleness),
+                _ => Duration::ZERO,
+            },
             policy,
             version,
             tiers,

@@ -1,6 +1,7 @@
 //! Reads and writes of one entry without a function: the twins of `get` and `set`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::call::{Call, Held};
 use super::exchange::{missing_face, one, unasked};
@@ -50,6 +51,8 @@ pub(crate) struct Access {
     pub(crate) key: Key,
     pub(crate) policy: Policy,
     pub(crate) version: u16,
+    /// How old the proof of a near copy may be for this read; `None` is what the policy says.
+    pub(crate) max_staleness: Option<Duration>,
 }
 
 type Bare<V, W> = Call<V, Whole, Alone, W>;
@@ -58,8 +61,10 @@ impl Access {
     /// A call without a function; `None` where the region is switched off or paused.
     fn begin<V: Clone + Send + Sync + 'static, W: Wire<V>>(self, ask: Ask) -> Option<Bare<V, W>> {
         let tiers = self.state.tiers_within(W::REACH).filter(|_| self.state.is_open())?;
-        let Access { state, namespace, key, policy, version } = self;
-        Some(Call::begin(state, namespace, tiers, key.as_ref(), Terms::of(ask, Alone), policy, version))
+        let Access { state, namespace, key, policy, version, max_staleness } = self;
+        let mut terms = Terms::of(ask, Alone);
+        terms.max_staleness = max_staleness;
+        Some(Call::begin(state, namespace, tiers, key.as_ref(), terms, policy, version))
     }
 }
 

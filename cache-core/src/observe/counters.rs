@@ -62,7 +62,7 @@ counts! {
     LongLoad long_loads "loads that lasted longer than `lease`",
     Takeover takeovers "times a claim was taken on a record that gives none by itself",
     Alone unshared "loads that ran unshared: inside themselves, or after patience was spent twice, or without a timer",
-    Bypass bypassed "calls that went straight through: `when`, paused, no face of the backend for this kind of call",
+    Bypass bypassed "calls that went straight through: `when`, paused, no face of the backend for this kind of call, a policy that the region cannot keep",
     Discarded discarded "values that were not kept: `cache_if`, `only_some`, `ttl_of`",
     Stored stored "values stored in the far tier",
     SentBytes sent_bytes "bytes of the records sent to the far tier; an observer is told of the records alone",
