@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::key::Key;
 use crate::observe::Count;
 use crate::outcome::{Alone, Whole};
-use crate::plan::{Answer, Found, Reading, Tiers, Verdict};
+use crate::plan::{Answer, Found, Reading, Tiers, Validated, Verdict};
 use crate::policy::Policy;
 use crate::state::{Far, NamespaceState, RegionState};
 use crate::terms::{Ask, Terms};
@@ -75,6 +75,14 @@ pub(crate) fn get_blocking<V: Clone + Send + Sync + 'static, W: Wire<V>>(access:
     }
     let Some(far) = call.far() else { return Ok(None) };
     let Some(far) = far.blocking.clone() else { return Err(missing_face()) };
+    if call.near_unproved.is_some() {
+        call.prepare();
+        let Some(keys) = call.to_validate() else { return Err(unasked()) };
+        let check = one(far.validate(keys, call.scopes()));
+        if call.validated(check) == Validated::Holds {
+            return Ok(call.found(Answer::Validated));
+        }
+    }
     for recall in [Recall::Allowed, Recall::Never] {
         call.prepare();
         let Some(read) = call.to_read_only(recall) else { return Err(unasked()) };
@@ -100,6 +108,14 @@ pub(crate) async fn get_async<V: Clone + Send + Sync + 'static, W: Wire<V>>(acce
     }
     let Some(far) = call.far() else { return Ok(None) };
     let Some(far) = far.tasks.clone() else { return Err(missing_face()) };
+    if call.near_unproved.is_some() {
+        call.prepare();
+        let Some(keys) = call.to_validate() else { return Err(unasked()) };
+        let check = one(far.validate(keys, call.scopes()).await);
+        if call.validated(check) == Validated::Holds {
+            return Ok(call.found(Answer::Validated));
+        }
+    }
     for recall in [Recall::Allowed, Recall::Never] {
         call.prepare();
         let Some(read) = call.to_read_only(recall) else { return Err(unasked()) };

@@ -49,6 +49,7 @@ macro_rules! counts {
 
 counts! {
     NearHit near_hits "calls answered by the near tier",
+    Validated validated "calls answered by the near tier after the far one showed, without the value, that its copy is current",
     FarHit far_hits "calls answered by the far tier",
     StaleHit stale_hits "calls answered with a stale value, under a stale policy",
     Shared shared "calls answered by a load that another caller led",
@@ -138,7 +139,7 @@ impl fmt::Debug for Counters {
 impl Counts {
     /// Calls that were answered without running the function, among all that asked the cache; `None` before the first.
     pub fn hit_ratio(&self) -> Option<f64> {
-        let hits = self.near_hits + self.far_hits + self.stale_hits + self.shared;
+        let hits = self.near_hits + self.validated + self.far_hits + self.stale_hits + self.shared;
         let calls = hits + self.loads + self.unshared;
         (calls > 0).then(|| hits as f64 / calls as f64)
     }
