@@ -84,6 +84,49 @@ impl LocalGeneration {
     }
 }
 
+/// The generations of this process that an entry was made under: its namespace's, and those of its tags.
+#[derive(Debug, Clone)]
+pub struct Born {
+    scope: Arc<LocalGeneration>,
+    at: u64,
+    /// Behind one pointer: most entries have none.
+    tags: Option<Arc<BornTags>>,
+}
+
+#[derive(Debug)]
+struct BornTags(Vec<(Arc<LocalGeneration>, u64)>);
+
+impl Born {
+    /// Made under `scope` as it is now, and no tag.
+    pub fn now(scope: &Arc<LocalGeneration>) -> Self {
+        Born { at: scope.current(), scope: scope.clone(), tags: None }
+    }
+
+    /// Made under these tags too, as they are now.
+    pub fn tagged<'a>(self, tags: impl IntoIterator<Item = &'a Arc<LocalGeneration>>) -> Self {
+        let tags = BornTags(tags.into_iter().map(|tag| (tag.clone(), tag.current())).collect());
+        Born { tags: Some(Arc::new(tags)), ..self }
+    }
+
+    /// Whether no tag is at an earlier generation here than in `other`, which has the same tags.
+    pub fn has_tags_no_older_than(&self, other: &Born) -> bool {
+        let (Some(mine), Some(theirs)) = (&self.tags, &other.tags) else { return true };
+        mine.0.iter().zip(&theirs.0).all(|((_, mine), (_, theirs))| mine >= theirs)
+    }
+
+    /// Whether none of them has ended since.
+    #[inline]
+    pub fn is_current(&self) -> bool {
+        self.scope.current() == self.at && self.tags.as_deref().is_none_or(BornTags::is_current)
+    }
+}
+
+impl BornTags {
+    fn is_current(&self) -> bool {
+        self.0.iter().all(|(tag, at)| tag.current() == *at)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +155,20 @@ mod tests {
         assert_eq!(digest.0, FROZEN);
     }
     const FROZEN: u64 = 9669004941770788007;
+
+    #[test]
+    fn what_was_made_under_a_scope_ends_with_it() {
+        let scopes: [Arc<LocalGeneration>; 3] = Default::default();
+        let [scope, team, shop] = &scopes;
+        let (bare, tagged) = (Born::now(scope), Born::now(scope).tagged([team, shop]));
+        assert!(bare.is_current() && tagged.is_current());
+        shop.bump();
+        assert!(bare.is_current() && !tagged.is_current(), "one tag is enough");
+        let later = Born::now(scope).tagged([team, shop]);
+        assert!(later.is_current());
+        scope.bump();
+        assert!(!bare.is_current() && !later.is_current());
+    }
 
     #[test]
     fn a_bump_ends_the_local_generation() {

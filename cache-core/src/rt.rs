@@ -9,13 +9,14 @@ pub use crate::outcome::{
 pub use crate::policy::OwnPolicy;
 pub use crate::region::{Entry, Region};
 pub use crate::site::{Site, SiteSpec};
+pub use crate::state::TagList;
 pub use crate::terms::Terms;
 pub use crate::wire::{NearOnly, Serde, Wire};
 
 use crate::error::{Error, Kind};
 use crate::outcome::{Outcome, Sharing};
 use crate::region::{Bound, EntryTerms};
-use crate::serve::{self, Served};
+use crate::serve::{self, Served, untagged};
 
 /// A call of a cached function.
 #[inline]
@@ -33,7 +34,27 @@ where
     S: Sharing<O::Failure>,
     W: Wire<O::Value>,
 {
-    serve::blocking(region, &Served::Site(site), key, terms, arguments, load)
+    call_tagged(site, region, key, terms, untagged, arguments, load)
+}
+
+/// The same for a function whose entries have tags, rendered from the arguments if the near tier does not answer.
+#[inline]
+pub fn call_tagged<R, O, S, W, A>(
+    site: &'static Site,
+    region: &Region,
+    key: &mut KeyWriter,
+    terms: Terms<R, O, S, W>,
+    tags: impl FnOnce(&A, &mut TagList),
+    arguments: A,
+    load: impl FnOnce(A) -> R,
+) -> R
+where
+    O: Outcome<R>,
+    O::Value: Clone + Send + Sync + 'static,
+    S: Sharing<O::Failure>,
+    W: Wire<O::Value>,
+{
+    serve::blocking(region, &Served::Site(site), key, terms, tags, arguments, load)
 }
 
 /// A call of a cached async function. The near tier is asked before the future is returned.
@@ -54,11 +75,45 @@ where
     L: FnOnce(A) -> F,
     F: Future<Output = R>,
 {
-    serve::tasks(region, &Served::Site(site), key, terms, arguments, load)
+    call_async_tagged(site, region, key, terms, untagged, arguments, load)
+}
+
+/// The async twin of [`call_tagged`].
+#[inline]
+pub fn call_async_tagged<R, O, S, W, T, A, L, F>(
+    site: &'static Site,
+    region: &Region,
+    key: &mut KeyWriter,
+    terms: Terms<R, O, S, W>,
+    tags: T,
+    arguments: A,
+    load: L,
+) -> impl Future<Output = R> + use<R, O, S, W, T, A, L, F>
+where
+    O: Outcome<R>,
+    O::Value: Clone + Send + Sync + 'static,
+    S: Sharing<O::Failure>,
+    W: Wire<O::Value>,
+    T: FnOnce(&A, &mut TagList),
+    L: FnOnce(A) -> F,
+    F: Future<Output = R>,
+{
+    serve::tasks(region, &Served::Site(site), key, terms, tags, arguments, load)
 }
 
 /// The entry of a call: the companion `NAME_entry`.
-pub fn entry<R, W>(site: &'static Site, region: &Region, key: &mut KeyWriter, _wire: W) -> Entry<R, W> {
+pub fn entry<R, W>(site: &'static Site, region: &Region, key: &mut KeyWriter, wire: W) -> Entry<R, W> {
+    entry_tagged(site, region, key, wire, |_| {})
+}
+
+/// The same for a function whose entries have tags.
+pub fn entry_tagged<R, W>(
+    site: &'static Site,
+    region: &Region,
+    key: &mut KeyWriter,
+    _wire: W,
+    tags: impl FnOnce(&mut TagList),
+) -> Entry<R, W> {
     let spec = site.spec();
     let bound = region.configured().and_then(|state| {
         let Some(state) = state else { return Ok(None) };
@@ -68,5 +123,7 @@ pub fn entry<R, W>(site: &'static Site, region: &Region, key: &mut KeyWriter, _w
         })?;
         Ok(Some(Bound { namespace: state.namespace(spec.namespace), key: key.to_key(), state }))
     });
-    Entry::new(bound, EntryTerms { policy: spec.policy, version: spec.version })
+    let mut list = TagList::default();
+    tags(&mut list);
+    Entry::new(bound, EntryTerms { policy: spec.policy, version: spec.version, tags: list })
 }

@@ -10,14 +10,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::board::is_loading;
-use crate::drive::{self, Call};
+use crate::drive::{self, Call, Subject};
 use crate::key::{KeyError, KeyRef, KeyWriter};
 use crate::observe::Count;
 use crate::outcome::{Outcome, Sharing};
 use crate::plan::Tiers;
 use crate::region::{EntryTerms, Region, StateRef};
 use crate::site::{NamespaceRef, Site};
-use crate::state::{Gate, NamespaceState, RegionState, ValueType};
+use crate::state::{Gate, NamespaceState, RegionState, TagList, ValueType};
 use crate::terms::{Ask, Terms};
 use crate::wire::Wire;
 
@@ -53,19 +53,25 @@ impl<'a> Served<'a> {
 
     fn terms(&self) -> EntryTerms {
         match self {
-            Served::Site(site) => EntryTerms { policy: site.spec().policy, version: site.spec().version },
+            Served::Site(site) => {
+                EntryTerms { policy: site.spec().policy, version: site.spec().version, tags: TagList::default() }
+            }
             Served::Direct { .. } => EntryTerms::default(),
         }
     }
 }
 
-/// Answers a blocking call.
+/// A call whose entry has no tags.
+pub(crate) fn untagged<A>(_: &A, _: &mut TagList) {}
+
+/// Answers a blocking call. `tags` renders the tags of its entry, if the near tier does not answer.
 #[inline]
 pub(crate) fn blocking<R, O, S, W, A>(
     region: &Region,
     served: &Served<'_>,
     key: &mut KeyWriter,
     terms: Terms<R, O, S, W>,
+    tags: impl FnOnce(&A, &mut TagList),
     arguments: A,
     load: impl FnOnce(A) -> R,
 ) -> R
@@ -75,7 +81,7 @@ where
     S: Sharing<O::Failure>,
     W: Wire<O::Value>,
 {
-    match probe(region, served, key, terms, Face::Blocking) {
+    match probe(region, served, key, terms, |list| tags(&arguments, list), Face::Blocking) {
         Probed::Hit(value) => O::succeed(value),
         Probed::Miss(call) => drive::blocking::drive(call, arguments, load),
         Probed::Through => load(arguments),
@@ -84,15 +90,17 @@ where
 
 /// Answers an async call. The near tier is asked at once, and what is left of the future is small.
 #[inline]
-pub(crate) fn tasks<R, O, S, W, A, L, F>(
+pub(crate) fn tasks<R, O, S, W, T, A, L, F>(
     region: &Region,
     served: &Served<'_>,
     key: &mut KeyWriter,
     terms: Terms<R, O, S, W>,
+    tags: T,
     arguments: A,
     load: L,
-) -> impl Future<Output = R> + use<R, O, S, W, A, L, F>
+) -> impl Future<Output = R> + use<R, O, S, W, T, A, L, F>
 where
+    T: FnOnce(&A, &mut TagList),
     O: Outcome<R>,
     O::Value: Clone + Send + Sync + 'static,
     S: Sharing<O::Failure>,
@@ -100,7 +108,7 @@ where
     L: FnOnce(A) -> F,
     F: Future<Output = R>,
 {
-    match probe(region, served, key, terms, Face::Tasks) {
+    match probe(region, served, key, terms, |list| tags(&arguments, list), Face::Tasks) {
         Probed::Hit(value) => Answering::Ready(Some(O::succeed(value))),
         Probed::Miss(call) => Answering::Cold(Box::pin(cold(Some(call), arguments, load))),
         Probed::Through => Answering::Cold(Box::pin(cold(None, arguments, load))),
@@ -165,6 +173,7 @@ fn probe<R, O, S, W>(
     served: &Served<'_>,
     key: &mut KeyWriter,
     terms: Terms<R, O, S, W>,
+    tags: impl FnOnce(&mut TagList),
     face: Face,
 ) -> Probed<O::Value, Call<R, O, S, W>>
 where
@@ -187,7 +196,7 @@ where
             {
                 return Probed::Hit(value);
             }
-            miss(served, state.as_arc(), namespace.as_arc(), key, terms, face)
+            miss(served, state.as_arc(), namespace.as_arc(), key, terms, tags, face)
         }
         Err(error) => key_error(state.as_arc(), namespace.as_arc(), error),
     }
@@ -230,6 +239,7 @@ fn miss<R, O, S, W>(
     namespace: &Arc<NamespaceState>,
     key: KeyRef<'_>,
     terms: Terms<R, O, S, W>,
+    tags: impl FnOnce(&mut TagList),
     face: Face,
 ) -> Probed<O::Value, Call<R, O, S, W>>
 where
@@ -276,8 +286,11 @@ where
             return through(format_args!("{error}"));
         }
     };
-    let call = Call::begin(state.clone(), namespace.clone(), tiers, key, terms, policy, own.version);
-    Probed::Miss(Box::new(call))
+    let mut list = TagList::default();
+    tags(&mut list);
+    let (state, namespace, tagged) = (state.clone(), namespace.clone(), state.tagged(namespace, &list));
+    let subject = Subject { state, namespace, key, tiers, policy, version: own.version, tagged };
+    Probed::Miss(Box::new(Call::begin(subject, terms)))
 }
 
 /// Notes the function and the shape of its arguments, so that calls by name that cannot reach it are told.

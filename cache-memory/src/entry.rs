@@ -210,7 +210,7 @@ mod tests {
         let deadlines = Deadlines::starting(Tick::ZERO, None, &Policy::never_expiring());
         let generations = GenerationDigest::default();
         let stamp = Stamp { deadlines, proved: Tick::ZERO, proved_until: Tick::NEVER, token: None, generations };
-        Arc::new(Object::new((), stamp, Arc::default(), 0, 1000))
+        Arc::new(Object::new((), stamp, cache_core::generation::Born::now(&Arc::default()), 1000))
     }
 
     #[test]

@@ -85,7 +85,7 @@ mod tests {
 
     use cache_core::backend::Stamp;
     use cache_core::freshness::Deadlines;
-    use cache_core::generation::{GenerationDigest, LocalGeneration};
+    use cache_core::generation::{Born, GenerationDigest, LocalGeneration};
     use cache_core::key::{Key, KeyWriter};
     use cache_core::policy::Policy;
     use proptest::prelude::*;
@@ -104,7 +104,7 @@ mod tests {
         let deadlines = Deadlines::starting(NOW, Some(TTL), &Policy::with_ttl(TTL));
         let generations = GenerationDigest::default();
         let stamp = Stamp { deadlines, proved: NOW, proved_until: Tick::NEVER, token: None, generations };
-        Arc::new(Object::new(value, stamp, scope.clone(), scope.current(), weight))
+        Arc::new(Object::new(value, stamp, Born::now(scope), weight))
     }
 
     fn number(i: u64) -> Arc<Object> {
@@ -212,7 +212,7 @@ mod tests {
             let deadlines = Deadlines::starting(later, None, &Policy::never_expiring());
             let (token, generations) = (None, GenerationDigest::default());
             let stamp = Stamp { deadlines, proved: later, proved_until: Tick::NEVER, token, generations };
-            let fresh: Arc<Object> = Arc::new(Object::new(i, stamp, scope, 0, 8));
+            let fresh: Arc<Object> = Arc::new(Object::new(i, stamp, Born::now(&scope), 8));
             backend.put(key(1000 + i).as_ref(), fresh, later);
         }
         let stats = backend.stats();

@@ -326,7 +326,7 @@ mod tests {
 
     use cache_core::backend::Stamp;
     use cache_core::freshness::Deadlines;
-    use cache_core::generation::{GenerationDigest, LocalGeneration};
+    use cache_core::generation::{Born, GenerationDigest, LocalGeneration};
     use cache_core::policy::Policy;
 
     use super::*;
@@ -337,7 +337,7 @@ mod tests {
         let deadlines = Deadlines::starting(NOW, None, &Policy::never_expiring());
         let generations = GenerationDigest::default();
         let stamp = Stamp { deadlines, proved: NOW, proved_until: Tick::NEVER, token: None, generations };
-        Arc::new(Object::new(value, stamp, Arc::new(LocalGeneration::new()), 0, weight))
+        Arc::new(Object::new(value, stamp, Born::now(&Arc::new(LocalGeneration::new())), weight))
     }
 
     fn read(store: &Store, wanted: Wanted<'_>) -> Option<u64> {

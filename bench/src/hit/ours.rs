@@ -8,7 +8,7 @@ use cache::{Region, Settings, cached, registry};
 use cache_core::backend::{Object, ObjectBackend, Stamp};
 use cache_core::clock::{Clock, Tick};
 use cache_core::freshness::Deadlines;
-use cache_core::generation::{GenerationDigest, LocalGeneration};
+use cache_core::generation::{Born, GenerationDigest, LocalGeneration};
 use cache_core::key::{Key, KeyRef, KeyWriter};
 use cache_core::policy::Policy;
 use cache_memory::MemoryBackend;
@@ -137,5 +137,5 @@ pub fn object<V: Any + Send + Sync>(value: V) -> Arc<Object> {
         token: None,
         generations: GenerationDigest::default(),
     };
-    Arc::new(Object::new(value, stamp, SCOPE.clone(), SCOPE.current(), 0))
+    Arc::new(Object::new(value, stamp, Born::now(&SCOPE), 0))
 }

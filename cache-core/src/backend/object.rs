@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::backend::Token;
 use crate::clock::Tick;
 use crate::freshness::{Deadlines, Freshness};
-use crate::generation::{GenerationDigest, LocalGeneration};
+use crate::generation::{Born, GenerationDigest};
 use crate::key::KeyRef;
 
 /// A store of objects in this process. Operations neither wait for I/O nor fail.
@@ -96,34 +96,33 @@ pub struct Stamp {
 pub struct Object<V: ?Sized = dyn Any + Send + Sync> {
     /// The earlier of "fresh until" and "proved until": the one comparison of a hit. Zero once it was invalidated softly.
     serve_until: AtomicU64,
-    scope: Arc<LocalGeneration>,
-    born_in: u64,
+    born: Born,
     proved: AtomicU64,
     fresh: Tick,
     /// The stale windows after `fresh`, in milliseconds: up to 49 days.
     revalidate_ms: u32,
     error_ms: u32,
     weight: u64,
-    token: Option<Token>,
+    /// Zero is none.
+    token: u64,
     generations: GenerationDigest,
     value: V,
 }
 
 impl<V> Object<V> {
-    /// A value made while `scope` was at generation `born_in`. `weight` is the value's own size in bytes.
-    pub fn new(value: V, stamp: Stamp, scope: Arc<LocalGeneration>, born_in: u64, weight: u64) -> Self {
+    /// A value made under the generations `born`. `weight` is the value's own size in bytes.
+    pub fn new(value: V, stamp: Stamp, born: Born, weight: u64) -> Self {
         let Stamp { deadlines, proved, proved_until, token, generations } = stamp;
         Object {
             // Never zero but by `soften`: nothing is fresh at the clock's very start.
             serve_until: AtomicU64::new(deadlines.fresh.min(proved_until).as_nanos().max(1)),
-            scope,
-            born_in,
+            born,
             proved: AtomicU64::new(proved.as_nanos()),
             fresh: deadlines.fresh,
             revalidate_ms: millis(deadlines.revalidate.since(deadlines.fresh)),
             error_ms: millis(deadlines.error.since(deadlines.fresh)),
             weight,
-            token,
+            token: token.map_or(0, |token| token.0),
             generations,
             value,
         }
@@ -150,7 +149,12 @@ impl<V: ?Sized> Object<V> {
     /// Whether no scope of the entry was invalidated in this process since its load began.
     #[inline]
     pub fn is_current(&self) -> bool {
-        self.scope.current() == self.born_in
+        self.born.is_current()
+    }
+
+    /// The generations of this process that it was made under.
+    pub(crate) fn born(&self) -> &Born {
+        &self.born
     }
 
     /// Whether the entry is of no use any more, to anyone.
@@ -170,9 +174,9 @@ impl<V: ?Sized> Object<V> {
         Deadlines { fresh: self.fresh, revalidate: window(self.revalidate_ms), error: window(self.error_ms) }
     }
 
-    /// The fence of the far record that this is a copy of.
+    /// The fence of the far record that this is a copy of. A fence of 0, which memcached never gives, is not kept.
     pub fn token(&self) -> Option<Token> {
-        self.token
+        (self.token != 0).then_some(Token(self.token))
     }
 
     /// The far generations of that record's scopes.
@@ -236,6 +240,7 @@ impl<V: ?Sized> fmt::Debug for Object<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generation::LocalGeneration;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -248,7 +253,7 @@ mod tests {
         let deadlines = Deadlines { fresh: at(10), revalidate: at(12), error: at(20) };
         let generations = GenerationDigest(7);
         let stamp = Stamp { deadlines, proved: at(1), proved_until: at(3), token: Some(Token(9)), generations };
-        Object::new(42, stamp, scope.clone(), scope.current(), 8)
+        Object::new(42, stamp, Born::now(scope), 8)
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::backend::{Object, Stamp};
 use crate::freshness::Deadlines;
-use crate::generation::LocalGeneration;
+use crate::generation::{Born, LocalGeneration};
 use crate::key::KeyWriter;
 
 fn key(name: &str) -> Key {
@@ -22,7 +22,10 @@ fn value(number: u64, proved: Tick) -> Landing {
     let deadlines = Deadlines { fresh: Tick::NEVER, revalidate: Tick::NEVER, error: Tick::NEVER };
     let stamp =
         Stamp { deadlines, proved, proved_until: Tick::NEVER, token: None, generations: GenerationDigest::default() };
-    Landing::Value { value: Arc::new(Object::new(number, stamp, Arc::new(LocalGeneration::new()), 0, 8)), proved }
+    Landing::Value {
+        value: Arc::new(Object::new(number, stamp, Born::now(&Arc::new(LocalGeneration::new())), 8)),
+        proved,
+    }
 }
 
 fn lead(joined: Joined) -> Lead {

@@ -2,15 +2,18 @@
 
 mod namespace;
 
+use std::fmt::Display;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::drive::Access;
 use crate::error::Result;
 use crate::key::KeyWriter;
-use crate::outcome::{Alone, OkOnly, Returns, Whole};
-use crate::region::{Bound, BoundScope, EntryTerms, FlushPending, Get, Invalidate, Region, Set};
-use crate::serve::{self, Served};
+use crate::outcome::{self, Alone, OkOnly, Returns};
+use crate::region::{Bound, BoundScope, EntryTerms, FlushPending, Get, Invalidate, Region, Set, Whole};
+use crate::serve::{self, Served, untagged};
+use crate::state::RegionState;
 use crate::terms::Terms;
 use crate::wire::Serde;
 
@@ -41,12 +44,18 @@ impl Region {
 
     /// Makes every entry of `namespace` unreachable. Its cost grows with the nodes, not with the entries.
     pub fn invalidate_namespace(&self, namespace: &str) -> Invalidate {
-        Invalidate::scope(self.scope(Some(namespace)))
+        Invalidate::scope(self.scope(|state| Whole::Namespace(state.namespace(namespace))))
+    }
+
+    /// Makes every entry with `tag` unreachable, in whichever namespace of the region. Its cost grows with the nodes, not
+    /// with the entries.
+    pub fn invalidate_tag(&self, tag: impl Display) -> Invalidate {
+        Invalidate::scope(self.scope(|_| Whole::Tag(tag.to_string())))
     }
 
     /// Makes every entry of the region unreachable, and empties the near tier.
     pub fn clear(&self) -> Invalidate {
-        Invalidate::scope(self.scope(None))
+        Invalidate::scope(self.scope(|_| Whole::Region))
     }
 
     /// Waits until the invalidations are done that answered [`Kind::Pending`](crate::error::Kind::Pending), or whose
@@ -75,6 +84,7 @@ impl Region {
             &Served::direct(namespace),
             &mut KeyWriter::call(namespace, &arguments),
             terms,
+            untagged,
             (),
             |()| load(),
         )
@@ -85,12 +95,13 @@ impl Region {
     where
         V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
     {
-        let terms = Terms::new(Returns::new(), Whole, Alone, Serde);
+        let terms = Terms::new(Returns::new(), outcome::Whole, Alone, Serde);
         serve::blocking(
             self,
             &Served::direct(namespace),
             &mut KeyWriter::call(namespace, &arguments),
             terms,
+            untagged,
             (),
             |()| load(),
         )
@@ -115,7 +126,7 @@ impl Region {
     {
         let terms = Terms::new(Returns::new(), OkOnly, Alone, Serde);
         let mut key = KeyWriter::call(namespace, &arguments);
-        serve::tasks(self, &Served::direct(namespace), &mut key, terms, (), |()| load())
+        serve::tasks(self, &Served::direct(namespace), &mut key, terms, untagged, (), |()| load())
     }
 
     /// The async twin of [`get_or_create_value`](Region::get_or_create_value).
@@ -131,9 +142,9 @@ impl Region {
         L: FnOnce() -> F,
         F: Future<Output = V>,
     {
-        let terms = Terms::new(Returns::new(), Whole, Alone, Serde);
+        let terms = Terms::new(Returns::new(), outcome::Whole, Alone, Serde);
         let mut key = KeyWriter::call(namespace, &arguments);
-        serve::tasks(self, &Served::direct(namespace), &mut key, terms, (), |()| load())
+        serve::tasks(self, &Served::direct(namespace), &mut key, terms, untagged, (), |()| load())
     }
 
     fn access(&self, namespace: &str, arguments: &impl Serialize) -> Result<Option<Access>> {
@@ -141,9 +152,8 @@ impl Region {
         bound.map(|bound| bound.access(EntryTerms::default())).transpose()
     }
 
-    fn scope(&self, namespace: Option<&str>) -> Result<Option<BoundScope>> {
+    fn scope(&self, whole: impl FnOnce(&RegionState) -> Whole) -> Result<Option<BoundScope>> {
         let Some(state) = self.configured()? else { return Ok(None) };
-        let namespace = namespace.map(|name| state.namespace(name));
-        Ok(Some(BoundScope { state, namespace }))
+        Ok(Some(BoundScope { whole: whole(&state), state }))
     }
 }

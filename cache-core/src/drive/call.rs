@@ -13,13 +13,13 @@ use crate::backend::{Object, Token};
 use crate::board::{self, Fence, Flight, Landing, Lead, LedBy, Left, Look, Mark, Relation, Visit, WaitsFor};
 use crate::clock::Tick;
 use crate::freshness::Freshness;
-use crate::generation::GenerationDigest;
+use crate::generation::{Born, GenerationDigest};
 use crate::key::{FarKey, KeyRef};
 use crate::observe::Count;
 use crate::outcome::{Outcome, Sharing};
 use crate::plan::{Answer, Brief, Demand, Followed, Joined, Joining, Load, Looked, Serving, Step, Tiers};
 use crate::policy::Policy;
-use crate::state::{NamespaceState, RegionState};
+use crate::state::{NamespaceState, RegionState, Tagged};
 use crate::terms::{Ask, Terms};
 use crate::wire::Wire;
 
@@ -38,9 +38,11 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     /// When the call began.
     pub(super) started: Tick,
     pub(super) visit: Visit,
-    /// The key's voids, and the namespace's generation, before the read or the load whose value may be put near.
+    /// The key's voids, and the generations of its scopes here, before the read or the load whose value may be put near.
     pub(super) mark: Mark,
-    pub(super) born_in: u64,
+    pub(super) born: Born,
+    /// What the call's tags add to the scopes of its namespace, and the generations when it came.
+    tagged: Option<(Box<Tagged>, Born)>,
     /// The near value in hand: a stale one, or one that was found at the second look.
     pub(super) near: Option<Arc<Object>>,
     near_stale: Option<Serving>,
@@ -67,6 +69,19 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     pub(super) reason: &'static str,
     /// How long the loaded value is kept.
     pub(super) ttl: Option<Duration>,
+}
+
+/// What is asked for, and on what terms that the types do not tell.
+pub(crate) struct Subject<'a> {
+    pub(crate) state: Arc<RegionState>,
+    pub(crate) namespace: Arc<NamespaceState>,
+    pub(crate) key: KeyRef<'a>,
+    /// The region's that the values can be in, of which there is at least one.
+    pub(crate) tiers: Tiers,
+    pub(crate) policy: Policy,
+    /// The function's version.
+    pub(crate) version: u16,
+    pub(crate) tagged: Option<Box<Tagged>>,
 }
 
 impl<R, O: Outcome<R>, S, W> Drop for Call<R, O, S, W> {
@@ -128,22 +143,19 @@ where
     S: Sharing<O::Failure>,
     W: Wire<O::Value>,
 {
-    /// Begins the call. `tiers` are the region's, which has at least one.
-    pub(crate) fn begin(
-        state: Arc<RegionState>,
-        namespace: Arc<NamespaceState>,
-        tiers: Tiers,
-        key: KeyRef<'_>,
-        terms: Terms<R, O, S, W>,
-        policy: Policy,
-        version: u16,
-    ) -> Self {
+    /// Begins the call.
+    pub(crate) fn begin(subject: Subject<'_>, terms: Terms<R, O, S, W>) -> Self {
+        let Subject { state, namespace, key, tiers, policy, version, tagged } = subject;
         let demand = match terms.ask {
             Ask::Anew => Demand::Anew,
             _ if board::is_loading() => Demand::Fresh,
             _ => Demand::Policy,
         };
         let visit = state.board.visit(key);
+        let tagged = tagged.map(|tagged| {
+            let came = Born::now(&namespace.generation).tagged(&tagged.here);
+            (tagged, came)
+        });
         let mut call = Call {
             may_be_stale: match demand {
                 Demand::Policy if tiers == Tiers::NearOverFar => terms.max_staleness.unwrap_or(policy.max_staleness),
@@ -155,7 +167,8 @@ where
             demand,
             started: state.clock.now(),
             mark: visit.mark(),
-            born_in: namespace.generation.current(),
+            born: tagged.as_ref().map_or_else(|| Born::now(&namespace.generation), |(_, came)| came.clone()),
+            tagged,
             visit,
             near: None,
             near_stale: None,
@@ -214,7 +227,7 @@ where
         };
         match joined {
             board::Joined::Leads(mut lead) => {
-                (self.mark, self.born_in) = (self.visit.mark(), self.namespace.generation.current());
+                (self.mark, self.born) = (self.visit.mark(), self.born_now());
                 // A claim of one's own is newer than what was left.
                 let inherited = lead.inherited().filter(|_| self.fence.is_none_or(|fence| !fence.won));
                 if inherited.is_some() {
@@ -288,6 +301,8 @@ where
                 self.other_type();
                 Followed::Unusable
             }
+            // A tag ends without a word to the board: its flights are there to be followed by those who come later.
+            Landing::Value { value, .. } if !self.is_of_my_time(value) => Followed::Abandoned,
             Landing::Value { proved, .. } => Followed::Value { began, proved: *proved },
             Landing::Failed(_) => Followed::Failed { began },
             Landing::FailedAlone => Followed::FailedAlone,
@@ -354,6 +369,11 @@ where
         self.state.observe(&self.namespace, what, None);
     }
 
+    /// Whether no tag of the call was invalidated in this process between the value's load and the call.
+    fn is_of_my_time(&self, object: &Object) -> bool {
+        self.tagged.as_ref().is_none_or(|(_, came)| object.born().has_tags_no_older_than(came))
+    }
+
     /// Whether a proof from `proved` is good for this call.
     fn is_proved(&self, proved: Tick) -> bool {
         self.tiers == Tiers::Near || proved.after(self.may_be_stale) > self.started
@@ -397,6 +417,20 @@ where
             "",
             format_args!("a cached async function runs where there is no timer: {advice}"),
         );
+    }
+
+    /// The generations of the call's scopes in this process, as they are now.
+    pub(super) fn born_now(&self) -> Born {
+        let born = Born::now(&self.namespace.generation);
+        match &self.tagged {
+            Some((tagged, _)) => born.tagged(&tagged.here),
+            None => born,
+        }
+    }
+
+    /// The scopes whose generations come with each answer of the far tier.
+    pub(super) fn scopes(&self) -> &[FarKey] {
+        self.tagged.as_ref().map_or(&self.namespace.scopes, |(tagged, _)| &tagged.far)
     }
 
     /// Nobody else holds the value through this call any more.

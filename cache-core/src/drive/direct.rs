@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::call::{Call, Held};
+use super::call::{Call, Held, Subject};
 use super::exchange::{missing_face, one, unasked};
 use super::settle::Own;
 use crate::backend::Recall;
@@ -14,7 +14,7 @@ use crate::observe::Count;
 use crate::outcome::{Alone, Whole};
 use crate::plan::{Answer, Found, Reading, Tiers, Validated, Verdict};
 use crate::policy::Policy;
-use crate::state::{Far, NamespaceState, RegionState};
+use crate::state::{Far, NamespaceState, RegionState, TagList};
 use crate::terms::{Ask, Terms};
 use crate::wire::Wire;
 
@@ -53,6 +53,8 @@ pub(crate) struct Access {
     pub(crate) version: u16,
     /// How old the proof of a near copy may be for this read; `None` is what the policy says.
     pub(crate) max_staleness: Option<Duration>,
+    /// The entry's tags.
+    pub(crate) tags: TagList,
 }
 
 type Bare<V, W> = Call<V, Whole, Alone, W>;
@@ -61,10 +63,11 @@ impl Access {
     /// A call without a function; `None` where the region is switched off or paused.
     fn begin<V: Clone + Send + Sync + 'static, W: Wire<V>>(self, ask: Ask) -> Option<Bare<V, W>> {
         let tiers = self.state.tiers_within(W::REACH).filter(|_| self.state.is_open())?;
-        let Access { state, namespace, key, policy, version, max_staleness } = self;
+        let Access { state, namespace, key, policy, version, max_staleness, tags } = self;
+        let tagged = state.tagged(&namespace, &tags);
         let mut terms = Terms::of(ask, Alone);
         terms.max_staleness = max_staleness;
-        Some(Call::begin(state, namespace, tiers, key.as_ref(), terms, policy, version))
+        Some(Call::begin(Subject { key: key.as_ref(), state, namespace, tiers, policy, version, tagged }, terms))
     }
 }
 

@@ -34,7 +34,7 @@ where
     /// Before a read or a take: what is put near from its answer must not be older than an invalidation that comes from
     /// now on.
     pub(super) fn prepare(&mut self) {
-        (self.mark, self.born_in) = (self.visit.mark(), self.namespace.generation.current());
+        (self.mark, self.born) = (self.visit.mark(), self.born_now());
         self.find_far_key();
     }
 
@@ -60,7 +60,7 @@ where
     /// The same, claiming nothing.
     pub(super) fn to_read_only(&self, recall: Recall) -> Option<Read<'_>> {
         let keys = self.far_key.as_ref().map(std::slice::from_ref)?;
-        Some(Read { keys, scopes: &self.namespace.scopes, lease: Lease::None, grace: self.policy.grace(), recall })
+        Some(Read { keys, scopes: self.scopes(), lease: Lease::None, grace: self.policy.grace(), recall })
     }
 
     /// The key of the near copy that may be shown to hold; `None` if it has no far form.
@@ -75,7 +75,7 @@ where
             Ok(Check { token, marked_stale, generations, proved, .. }) => {
                 self.state.far_answered();
                 let same = token.is_some() && token == object.token();
-                let digest = generations.digest(far.epoch, &self.namespace.scopes);
+                let digest = generations.digest(far.epoch, self.scopes());
                 if !same || marked_stale || digest != object.generations() {
                     return Validated::Changed;
                 }
@@ -99,11 +99,6 @@ where
         Some(Take { key, token, kept, lease: self.policy.lease })
     }
 
-    /// The scopes whose generations come with each answer.
-    pub(super) fn scopes(&self) -> &[FarKey] {
-        &self.namespace.scopes
-    }
-
     /// What the node answered to a read or a take.
     pub(super) fn seen(&mut self, answer: Result<Seen>) -> Reading {
         let seen = match answer {
@@ -119,7 +114,7 @@ where
             }
         };
         let Some(far) = &self.state.far else { return Reading::Failed };
-        let digest = seen.generations.digest(far.epoch, &self.namespace.scopes);
+        let digest = seen.generations.digest(far.epoch, self.scopes());
         let found = match &seen.record {
             None => {
                 self.reason = "absent";
@@ -287,7 +282,7 @@ where
             token: seen.token,
             generations: digest,
         };
-        let object = Arc::new(Object::new(value, stamp, self.namespace.generation.clone(), self.born_in, weight));
+        let object = Arc::new(Object::new(value, stamp, self.born.clone(), weight));
         let copy: Arc<Object> = object.clone();
         self.visit.put(self.mark, || self.state.put_near(&self.namespace, self.key(), copy));
         Held::Shared(object)
@@ -313,7 +308,7 @@ where
 
     /// R4: whether the generations after the request are those that the load began under.
     fn unchanged(&self, fence: Option<Fence>, generations: &Generations) -> bool {
-        let digest = self.state.far.as_ref().map(|far| generations.digest(far.epoch, &self.namespace.scopes));
+        let digest = self.state.far.as_ref().map(|far| generations.digest(far.epoch, self.scopes()));
         fence.is_some_and(|fence| Some(fence.digest) == digest)
     }
 

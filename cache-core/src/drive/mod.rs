@@ -13,7 +13,7 @@ mod wait;
 #[cfg(all(test, feature = "testkit", feature = "bincode"))]
 mod tests;
 
-pub(crate) use call::Call;
+pub(crate) use call::{Call, Subject};
 pub(crate) use direct::{Access, get_async, get_blocking, set_async, set_blocking};
 pub use direct::{NotStored, SetOutcome};
 pub(crate) use exchange::missing_face;

@@ -134,8 +134,7 @@ where
             token: self.settled.and_then(|settled| settled.token),
             generations: self.digest,
         };
-        let scope = self.namespace.generation.clone();
-        let object = Arc::new(Object::new(value, stamp, scope, self.born_in, weight.unwrap_or_default()));
+        let object = Arc::new(Object::new(value, stamp, self.born.clone(), weight.unwrap_or_default()));
         let shared: Arc<Object> = object.clone();
         lead.land(now, |standing| match standing {
             Standing::Current => {
@@ -161,8 +160,7 @@ where
             token: self.settled.and_then(|settled| settled.token),
             generations: self.digest,
         };
-        let scope = self.namespace.generation.clone();
-        let object = Arc::new(Object::new(value, stamp, scope, self.born_in, weight.unwrap_or_default()));
+        let object = Arc::new(Object::new(value, stamp, self.born.clone(), weight.unwrap_or_default()));
         self.visit.replace(self.mark, || match weight {
             Some(_) => self.state.put_near(&self.namespace, self.visit.key(), object),
             None => self.state.drop_near(self.visit.key()),
@@ -196,7 +194,7 @@ where
             token: None,
             generations: self.digest,
         };
-        Arc::new(Object::new(value, stamp, self.namespace.generation.clone(), self.born_in, 0))
+        Arc::new(Object::new(value, stamp, self.born.clone(), 0))
     }
 
     fn failed_landing(&self, failure: &O::Failure) -> Landing {

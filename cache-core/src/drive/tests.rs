@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::{Call, blocking, tasks};
+use super::{Call, Subject, blocking, tasks};
 use crate::clock::{Clock, ManualClock};
 use crate::key::{KeyWriter, Sha1Keys};
 use crate::observe::Counts;
@@ -75,7 +75,10 @@ impl Process {
         let key = KeyWriter::key_of("ns", &1).unwrap();
         let tiers = self.state.tiers().unwrap();
         let terms = Terms::of(Ask::Cache, Shared);
-        Call::begin(self.state.clone(), self.namespace.clone(), tiers, key.as_ref(), terms, policy(), 0)
+        let (state, namespace) = (self.state.clone(), self.namespace.clone());
+        let subject =
+            Subject { state, namespace, key: key.as_ref(), tiers, policy: policy(), version: 0, tagged: None };
+        Call::begin(subject, terms)
     }
 
     fn ask(&self, result: Outcome) -> Outcome {

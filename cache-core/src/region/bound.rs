@@ -69,7 +69,7 @@ impl Bound {
     pub(crate) fn access(self, terms: EntryTerms) -> Result<Access> {
         let policy = self.state.policy_of(&terms.policy)?;
         let Bound { state, namespace, key } = self;
-        Ok(Access { state, namespace, key, policy, version: terms.version, max_staleness: None })
+        Ok(Access { state, namespace, key, policy, version: terms.version, max_staleness: None, tags: terms.tags })
     }
 
     /// The key as the far tier knows it, if there is one.
@@ -95,35 +95,54 @@ impl Bound {
 #[derive(Debug, Clone)]
 pub(crate) struct BoundScope {
     pub(crate) state: Arc<RegionState>,
-    /// A namespace, or else the whole region.
-    pub(crate) namespace: Option<Arc<NamespaceState>>,
+    pub(crate) whole: Whole,
+}
+
+/// What is invalidated as a whole.
+#[derive(Debug, Clone)]
+pub(crate) enum Whole {
+    Region,
+    Namespace(Arc<NamespaceState>),
+    Tag(String),
 }
 
 impl BoundScope {
     /// The far key of the scope's generation.
     pub(crate) fn far_key(&self) -> Option<FarKey> {
-        match &self.namespace {
+        match &self.whole {
             // The region's scope stands first, the namespace's second.
-            Some(namespace) => namespace.scopes.get(1).cloned(),
-            None => self.state.region_scope(),
+            Whole::Namespace(namespace) => namespace.scopes.get(1).cloned(),
+            Whole::Region => self.state.region_scope(),
+            Whole::Tag(tag) => self.state.tag_scope(tag),
         }
     }
 
     /// Rule R5 for all entries of the scope.
     pub(crate) fn void(&self) {
-        let namespaces = match &self.namespace {
-            Some(namespace) => vec![namespace.clone()],
-            None => self.state.all_namespaces(),
-        };
         // The generation first: a flight that lands in between finds itself void, or its entry outdated.
-        for namespace in &namespaces {
-            namespace.generation.bump();
-            self.state.observe(namespace, Count::ScopeInvalidation, None);
+        match &self.whole {
+            Whole::Region => {
+                self.state.all_namespaces().iter().for_each(|namespace| self.end(namespace));
+                self.state.board.void_all(None);
+                if let Some(near) = &self.state.near {
+                    near.clear();
+                }
+            }
+            Whole::Namespace(namespace) => {
+                self.end(namespace);
+                self.state.board.void_all(Some(namespace.name()));
+            }
+            // Whose flights are whose is not known on the board: each finds out when it lands.
+            Whole::Tag(tag) => {
+                self.state.tags.bump(tag);
+                self.state.observe_whole(Count::ScopeInvalidation, None);
+            }
         }
-        self.state.board.void_all(self.namespace.as_ref().map(|namespace| namespace.name()));
-        if let (None, Some(near)) = (&self.namespace, &self.state.near) {
-            near.clear();
-        }
+    }
+
+    fn end(&self, namespace: &NamespaceState) {
+        namespace.generation.bump();
+        self.state.observe(namespace, Count::ScopeInvalidation, None);
     }
 }
 

@@ -10,6 +10,7 @@ use crate::drive::Access;
 use crate::error::Result;
 use crate::key::Key;
 use crate::policy::OwnPolicy;
+use crate::state::TagList;
 use crate::wire::{Serde, Wire};
 
 /// The entry of one call of a cached function that returns `R`: what its companion `NAME_entry` gives.
@@ -30,10 +31,11 @@ pub struct WholeEntry<R, W = Serde> {
 type BoundError = std::sync::Arc<crate::error::Error>;
 
 /// What the function says of its entries.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct EntryTerms {
     pub(crate) policy: OwnPolicy,
     pub(crate) version: u16,
+    pub(crate) tags: TagList,
 }
 
 impl<R, W> Entry<R, W> {
@@ -100,7 +102,7 @@ impl<R, W> WholeEntry<R, W> {
     }
 
     fn access(&self) -> Result<Option<Access>> {
-        self.bound()?.map(|bound| bound.access(self.terms)).transpose()
+        self.bound()?.map(|bound| bound.access(self.terms.clone())).transpose()
     }
 }
 

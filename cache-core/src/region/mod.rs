@@ -13,7 +13,7 @@ use crate::observe::Stats;
 use crate::registry::{self, Registry};
 use crate::state::{Gate, RegionState};
 
-pub(crate) use bound::{Bound, BoundScope};
+pub(crate) use bound::{Bound, BoundScope, Whole};
 pub(crate) use entry::EntryTerms;
 pub use entry::{Entry, WholeEntry};
 pub use flush::FlushPending;

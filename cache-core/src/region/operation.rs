@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::bound::{Bound, BoundScope, all_done};
+use super::bound::{Bound, BoundScope, Whole, all_done};
 use crate::backend::{AsyncBytesBackend, BoxFuture, Strength};
 use crate::drive::{self, Access, NotStored, SetOutcome};
 #[cfg(doc)]
@@ -115,12 +115,15 @@ impl Target {
     fn settled(&self, answers: Vec<crate::backend::Invalidated>) -> Result<Reached> {
         let state = self.state();
         let done = all_done(answers, &state.name);
-        let namespace = match self {
-            Target::Key(bound) => Some(&bound.namespace),
-            Target::Scope(scope) => scope.namespace.as_ref(),
-        };
-        if let (Err(error), Some(namespace)) = (&done, namespace) {
-            state.observe(namespace, Count::Pending, Some(format_args!("{error}")));
+        if let Err(error) = &done {
+            let detail = Some(format_args!("{error}"));
+            match self {
+                Target::Key(Bound { namespace, .. })
+                | Target::Scope(BoundScope { whole: Whole::Namespace(namespace), .. }) => {
+                    state.observe(namespace, Count::Pending, detail);
+                }
+                Target::Scope(_) => state.observe_whole(Count::Pending, detail),
+            }
         }
         done.map(|()| Reached::Everyone)
     }
@@ -202,6 +205,13 @@ impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Get<V, W> {
         self
     }
 
+    /// The entry has these tags. A cached function knows its own; by name they must be said, or the far tier's record is
+    /// not the one that is looked for.
+    pub fn tags<T: fmt::Display>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        tag(&mut self.bound, tags);
+        self
+    }
+
     /// Does it in this thread.
     ///
     /// # Errors
@@ -258,6 +268,12 @@ impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Set<V, W> {
         Set { bound, value: Some(value), running: None, wire: PhantomData }
     }
 
+    /// The entry has these tags: an invalidation of one of them makes it unreachable. A cached function knows its own.
+    pub fn tags<T: fmt::Display>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        tag(&mut self.bound, tags);
+        self
+    }
+
     /// Does it in this thread.
     ///
     /// # Errors
@@ -299,5 +315,11 @@ impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Future for Set<V, W> {
 impl<V, W> fmt::Debug for Set<V, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Set").field("bound", &self.bound).finish_non_exhaustive()
+    }
+}
+
+fn tag<T: fmt::Display>(bound: &mut Result<Option<Access>>, tags: impl IntoIterator<Item = T>) {
+    if let Ok(Some(access)) = bound {
+        tags.into_iter().for_each(|tag| access.tags.add(format_args!("{tag}")));
     }
 }

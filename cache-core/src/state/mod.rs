@@ -5,6 +5,7 @@
 mod namespace;
 mod node_watch;
 mod overdue;
+mod tags;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,7 +19,7 @@ use crate::board::Board;
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Result};
 use crate::key::{FarKey, KeyGenerator, KeyPlace, KeyRef, Scope, scope_key};
-use crate::observe::{Complaints, Count, Event, Observer, Stats};
+use crate::observe::{Complaints, Count, Counters, Event, Observer, Stats};
 use crate::plan::Tiers;
 use crate::policy::{OwnPolicy, Policy};
 use crate::reach::Reach;
@@ -26,6 +27,8 @@ use crate::record::{Codec, Compression};
 
 pub use namespace::{NamespaceState, SiteShape, ValueType};
 pub(crate) use overdue::Overdue;
+pub use tags::TagList;
+pub(crate) use tags::{TagTable, Tagged};
 
 /// Whether calls of a region use the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +66,9 @@ pub struct RegionState {
     complaints: Complaints,
     node_watch: NodeWatch,
     namespaces: RwLock<HashMap<String, Arc<NamespaceState>>>,
+    pub(crate) tags: TagTable,
+    /// What is counted of the region as a whole.
+    counters: Counters,
 }
 
 /// The far tier of a region, and how its records are made.
@@ -134,6 +140,8 @@ impl RegionState {
             complaints: Complaints::default(),
             node_watch: NodeWatch::default(),
             namespaces: RwLock::default(),
+            tags: TagTable::default(),
+            counters: Counters::new(),
         }
     }
 
@@ -221,6 +229,21 @@ impl RegionState {
         self.far.as_ref().map(|far| scope_key(far.place(&self.name), Scope::Region))
     }
 
+    /// Where the far tier keeps the generation of a tag.
+    pub(crate) fn tag_scope(&self, tag: &str) -> Option<FarKey> {
+        self.far.as_ref().map(|far| scope_key(far.place(&self.name), Scope::Tag(tag)))
+    }
+
+    /// The scopes of a call with these tags; `None` if it has none, and its scopes are its namespace's.
+    pub(crate) fn tagged(&self, namespace: &NamespaceState, tags: &TagList) -> Option<Box<Tagged>> {
+        if tags.is_empty() {
+            return None;
+        }
+        let here = tags.iter().map(|tag| self.tags.tag(tag)).collect();
+        let far = namespace.scopes.iter().cloned().chain(tags.iter().filter_map(|tag| self.tag_scope(tag))).collect();
+        Some(Box::new(Tagged { here, far }))
+    }
+
     /// The scopes of a namespace's entries: the region and the namespace. None without a far tier.
     fn scopes(&self, namespace: &str) -> Vec<FarKey> {
         let place = self.far.as_ref().map(|far| far.place(&self.name));
@@ -263,6 +286,12 @@ impl RegionState {
         self.tell(namespace.name(), what, detail);
     }
 
+    /// The same for what concerns no single namespace: observers are told of one without a name.
+    pub(crate) fn observe_whole(&self, what: Count, detail: Option<fmt::Arguments<'_>>) {
+        self.counters.add(what);
+        self.tell("", what, detail);
+    }
+
     /// A call found nothing to serve, for this reason.
     pub(crate) fn miss(&self, namespace: &NamespaceState, reason: &'static str) {
         namespace.counters.miss(reason);
@@ -296,6 +325,7 @@ impl RegionState {
             namespace.counters.add_to(&mut stats.total);
             namespace.counters.add_to(stats.namespaces.entry(namespace.name().to_owned()).or_default());
         }
+        self.counters.add_to(&mut stats.total);
         stats.near = self.near.as_ref().map(|near| near.stats());
         stats.nodes = self.far.as_ref().map_or_else(Vec::new, Far::nodes);
         stats

@@ -217,7 +217,7 @@ impl Face {
         if self == Face::Blocking { invalidate.wait() } else { self.block_on(invalidate) }
     }
 
-    fn block_on<F: Future>(self, future: F) -> F::Output {
+    pub fn block_on<F: Future>(self, future: F) -> F::Output {
         match self {
             Face::ManyThreads => many_threads(2).block_on(future),
             _ => one_thread().block_on(future),

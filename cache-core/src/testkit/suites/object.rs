@@ -10,7 +10,7 @@ use super::{Case, SuiteReport, Unmet, Verdict, expect, expect_eq, skip};
 use crate::backend::{Object, ObjectBackend, ObjectStats, Put, Stamp};
 use crate::clock::Tick;
 use crate::freshness::Deadlines;
-use crate::generation::{GenerationDigest, LocalGeneration};
+use crate::generation::{Born, GenerationDigest, LocalGeneration};
 use crate::key::{Key, KeyWriter};
 
 type Subject = dyn ObjectBackend;
@@ -70,7 +70,7 @@ fn object<V: Any + Send + Sync>(value: V) -> Arc<Object> {
 }
 
 fn weighing<V: Any + Send + Sync>(value: V, weight: u64) -> Arc<Object> {
-    Arc::new(Object::new(value, stamp(Duration::from_secs(60)), Arc::new(LocalGeneration::new()), 0, weight))
+    Arc::new(Object::new(value, stamp(Duration::from_secs(60)), Born::now(&Arc::new(LocalGeneration::new())), weight))
 }
 
 fn put(backend: &Subject, key: &Key, object: Arc<Object>) -> Verdict {
@@ -227,7 +227,7 @@ fn sweep_by_age(backend: &Subject) -> Verdict {
     let scope = Arc::new(LocalGeneration::new());
     for n in 0..40u64 {
         let lives = Duration::from_secs(if n % 2 == 0 { 10 } else { 20 });
-        let object: Arc<Object> = Arc::new(Object::new(n, stamp(lives), scope.clone(), 0, 8));
+        let object: Arc<Object> = Arc::new(Object::new(n, stamp(lives), Born::now(&scope), 8));
         put(backend, &key(&n.to_string())?, object)?;
     }
     let later = |seconds| NOW.after(Duration::from_secs(seconds));
@@ -245,7 +245,7 @@ fn sweep_by_generation(backend: &Subject) -> Verdict {
     let (ended, going) = (Arc::new(LocalGeneration::new()), Arc::new(LocalGeneration::new()));
     for n in 0..10u64 {
         let scope = if n < 4 { &ended } else { &going };
-        let object: Arc<Object> = Arc::new(Object::new(n, stamp(Duration::from_secs(60)), scope.clone(), 0, 8));
+        let object: Arc<Object> = Arc::new(Object::new(n, stamp(Duration::from_secs(60)), Born::now(scope), 8));
         put(backend, &key(&n.to_string())?, object)?;
     }
     ended.bump();
@@ -262,7 +262,7 @@ fn put_keeps_the_living(backend: &Subject) -> Verdict {
     let later = NOW.after(Duration::from_secs(15));
     for n in 0..40u64 {
         let lives = Duration::from_secs(if n % 2 == 0 { 10 } else { 60 });
-        let object: Arc<Object> = Arc::new(Object::new(n, stamp(lives), scope.clone(), 0, 8));
+        let object: Arc<Object> = Arc::new(Object::new(n, stamp(lives), Born::now(&scope), 8));
         let at = if n < 20 { NOW } else { later };
         let outcome = backend.put(key(&n.to_string())?.as_ref(), object, at);
         expect_eq("a put into a backend with room", outcome, Put::Stored)?;
