@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
@@ -134,22 +135,7 @@ impl Args {
     /// Reads the attribute's tokens; mistakes go to `errors`.
     pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Args {
         let mut args = Args::default();
-        let read = |input: ParseStream<'_>| {
-            while !input.is_empty() {
-                if let Err(error) = args.one(input) {
-                    errors.add(error);
-                    skip_to_comma(input)?;
-                } else if !input.is_empty() && !input.peek(Token![,]) {
-                    errors.add(input.error("expected `,`"));
-                    skip_to_comma(input)?;
-                }
-                input.parse::<Option<Token![,]>>()?;
-            }
-            Ok(())
-        };
-        if let Err(error) = read.parse2(tokens) {
-            errors.add(error);
-        }
+        each_to_comma(tokens, errors, |input| args.one(input));
         args
     }
 
@@ -192,17 +178,10 @@ impl Args {
     }
 
     fn namespace(&mut self, value: &Expr) -> syn::Result<()> {
-        let namespace = string(value);
+        let namespace = namespace(value, "#[cached(REGION, \"images\")]");
         // Something is written there: it is wrong, but it is not missing.
-        self.namespace = Some(namespace.clone().unwrap_or_else(|| LitStr::new("wrong", Span::call_site())));
-        match namespace {
-            Some(name) if name.value().is_empty() => Err(syn::Error::new(name.span(), "a namespace is not empty")),
-            Some(_) => Ok(()),
-            None => Err(syn::Error::new_spanned(
-                value,
-                "the namespace is a string literal: `#[cached(REGION, \"images\")]`",
-            )),
-        }
+        self.namespace = Some(namespace.clone().unwrap_or_else(|_| LitStr::new("wrong", Span::call_site())));
+        namespace.map(drop)
     }
 
     fn option(&mut self, head: Head, input: ParseStream<'_>) -> syn::Result<()> {
@@ -308,12 +287,50 @@ impl Head {
 
 impl Parse for RegionArg {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let value: Expr = input.parse()?;
+        RegionArg::of(input.parse()?)
+    }
+}
+
+impl RegionArg {
+    pub(crate) fn of(value: Expr) -> syn::Result<Self> {
         match string(&value) {
             Some(name) if name.value().is_empty() => Err(syn::Error::new(name.span(), "a region has a name")),
             Some(name) => Ok(RegionArg::Named(name)),
             None => Ok(RegionArg::Expr(value)),
         }
+    }
+}
+
+impl ToTokens for RegionArg {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        match self {
+            RegionArg::Named(name) => name.to_tokens(tokens),
+            RegionArg::Expr(expr) => expr.to_tokens(tokens),
+        }
+    }
+}
+
+/// Reads `tokens` from comma to comma; mistakes go to `errors`.
+pub(crate) fn each_to_comma(
+    tokens: TokenStream,
+    errors: &mut Errors,
+    mut one: impl FnMut(ParseStream<'_>) -> syn::Result<()>,
+) {
+    let read = |input: ParseStream<'_>| {
+        while !input.is_empty() {
+            if let Err(error) = one(input) {
+                errors.add(error);
+                skip_to_comma(input)?;
+            } else if !input.is_empty() && !input.peek(Token![,]) {
+                errors.add(input.error("expected `,`"));
+                skip_to_comma(input)?;
+            }
+            input.parse::<Option<Token![,]>>()?;
+        }
+        Ok(())
+    };
+    if let Err(error) = read.parse2(tokens) {
+        errors.add(error);
     }
 }
 
@@ -362,12 +379,12 @@ fn is_stem(path: &Path) -> bool {
     }
 }
 
-fn put<T>(slot: &mut Option<Given<T>>, word: Ident, value: T) -> syn::Result<()> {
+pub(crate) fn put<T>(slot: &mut Option<Given<T>>, word: Ident, value: T) -> syn::Result<()> {
     let given = word.clone();
     once(slot, Given { word, value }, &given)
 }
 
-fn once<T>(slot: &mut Option<T>, value: T, word: &Ident) -> syn::Result<()> {
+pub(crate) fn once<T>(slot: &mut Option<T>, value: T, word: &Ident) -> syn::Result<()> {
     if slot.is_some() {
         return Err(twice(word));
     }
@@ -404,7 +421,16 @@ fn one_of<T: Copy, const N: usize>(input: ParseStream<'_>, choices: [(&str, T); 
     choices.iter().find(|(name, _)| word == *name).map(|(_, choice)| *choice).ok_or_else(|| wrong(word.span()))
 }
 
-fn string(value: &Expr) -> Option<LitStr> {
+/// A namespace, as it would be written in `example`.
+pub(crate) fn namespace(value: &Expr, example: &str) -> syn::Result<LitStr> {
+    match string(value) {
+        Some(name) if name.value().is_empty() => Err(syn::Error::new(name.span(), "a namespace is not empty")),
+        Some(name) => Ok(name),
+        None => Err(syn::Error::new_spanned(value, format!("the namespace is a string literal: `{example}`"))),
+    }
+}
+
+pub(crate) fn string(value: &Expr) -> Option<LitStr> {
     match value {
         Expr::Lit(literal) => match &literal.lit {
             Lit::Str(text) => Some(text.clone()),
@@ -440,7 +466,7 @@ fn skip_to_comma(input: ParseStream<'_>) -> syn::Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use quote::{ToTokens, quote};
+    use quote::quote;
 
     fn read(tokens: TokenStream) -> Args {
         let mut errors = Errors::default();

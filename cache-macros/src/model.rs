@@ -136,7 +136,7 @@ impl Model {
         let located: Vec<&Expr> = key.iter().chain(region).collect();
         let (shape, attrs) = match &args.companions {
             Some(Given { value: CompanionsArg::Absent, .. }) => {
-                (Shape::Within(attrs::of_closure(&args, &item)), item.attrs.clone())
+                (Shape::Within(attrs::of_closure(&args.expressions().collect::<Vec<_>>(), &item)), item.attrs.clone())
             }
             _ => {
                 let companions = companions(&args, &item, &krate, &located, attribute);
@@ -232,7 +232,7 @@ fn name_of(part: &Expr, item: &Item) -> TokenStream {
     }
 }
 
-fn passed(item: &Item) -> Vec<Passed> {
+pub(crate) fn passed(item: &Item) -> Vec<Passed> {
     let receiver = item.receiver().map(|receiver| Passed {
         name: Ident::from(receiver.self_token),
         carried: Ident::new("this", Span::mixed_site()),
@@ -247,7 +247,7 @@ fn passed(item: &Item) -> Vec<Passed> {
 }
 
 /// The patterns whose names `used` shows, as patterns for a reference.
-fn take_apart(item: &Item, used: &[&Expr]) -> Vec<Apart> {
+pub(crate) fn take_apart(item: &Item, used: &[&Expr]) -> Vec<Apart> {
     let patterns = item.arguments.iter().filter(|argument| argument.form == Form::Pattern);
     let needed = patterns.filter(|argument| used.iter().any(|expr| argument.is_used_by(expr)));
     needed
