@@ -30,7 +30,8 @@ pub(crate) fn expand(args: &Args, item: &Item) -> TokenStream {
     let targets = targets(args, &krate);
     let exits = match &args.only_ok {
         None => quote!(#krate::__private::EveryExit),
-        Some(given) => quote_spanned!(given.word.span()=> #krate::__private::OnlyOk),
+        // Of a result that is no `Result` it is complained there.
+        Some(given) => located(quote!(#krate::__private::OnlyOk), given.word.span()),
     };
     let name = format!("::{}", item.sig.ident);
     let passed: Vec<_> = passed(item).into_iter().filter(|passed| passed.pat.is_some()).collect();
