@@ -69,6 +69,11 @@ mod examples_of_the_attributes {}
 #[doc = include_str!("../docs/configuration.md")]
 mod examples_of_the_documents {}
 
+/// Tries the example of a transaction.
+#[cfg(all(doctest, feature = "macros", feature = "memory"))]
+#[doc = include_str!("../docs/invalidation.md")]
+mod examples_of_invalidation {}
+
 /// Tries the example of the client.
 #[cfg(all(doctest, feature = "memcached", feature = "tokio"))]
 #[doc = include_str!("../docs/memcached.md")]
