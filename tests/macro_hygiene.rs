@@ -172,9 +172,9 @@ fn configured_writer(id: Missing) -> Missing {
 #[inline]
 #[must_use = "it was expensive"]
 #[track_caller]
-#[expect(unused_variables, clippy::needless_return, reason = "an expectation is met by the body, once")]
+#[expect(unused_variables, reason = "an expectation is met by the body")]
 fn configured_writer(id: u8, unused: u8) -> u8 {
-    return id;
+    id
 }
 
 #[deprecated = "write something else"]
