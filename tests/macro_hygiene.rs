@@ -21,7 +21,7 @@ mod shadowed {
     struct Serde;
     struct Duration;
     struct Invalidate;
-    struct EveryExit;
+    struct Exits;
     trait AsRef {}
     mod core {}
     mod std {}

@@ -10,7 +10,7 @@ pub use crate::region::{Entry, Invalidate, Region};
 pub use crate::site::{Site, SiteSpec};
 pub use crate::terms::Terms;
 pub use crate::wire::{NearOnly, Serde, Wire};
-pub use crate::writer::{EveryExit, Exits, MaybeOk, OnlyOk};
+pub use crate::writer::{Exits, MaybeOk};
 
 use crate::error::{Error, Kind};
 use crate::observe::Count;
@@ -76,10 +76,10 @@ pub fn entry<R, W>(site: &'static Site, region: &Region, key: &mut KeyWriter, _w
 }
 
 /// A call of a function that writes: runs its body, and then, however that ended, invalidates the targets.
-pub fn write<R, X: Exits<R>, A, const N: usize>(
+pub fn write<R, A, const N: usize>(
     writer: &'static str,
     targets: [Invalidate; N],
-    exits: X,
+    exits: Exits<R>,
     arguments: A,
     body: impl FnOnce(A) -> R,
 ) -> R {
@@ -87,13 +87,13 @@ pub fn write<R, X: Exits<R>, A, const N: usize>(
 }
 
 /// A call of an async function that writes.
-pub fn write_async<R, X: Exits<R>, A, L, F, const N: usize>(
+pub fn write_async<R, A, L, F, const N: usize>(
     writer: &'static str,
     targets: [Invalidate; N],
-    exits: X,
+    exits: Exits<R>,
     arguments: A,
     body: L,
-) -> impl Future<Output = R> + use<R, X, A, L, F, N>
+) -> impl Future<Output = R> + use<R, A, L, F, N>
 where
     L: FnOnce(A) -> F,
     F: Future<Output = R>,

@@ -17,35 +17,26 @@ use crate::registry::Registry;
 use crate::state::RegionState;
 
 /// On which exits a writer that returns `R` invalidates.
-pub trait Exits<R>: Copy + Send + Sync + 'static {
+#[derive(Debug)]
+pub struct Exits<R> {
     /// Whether it does if the body does not come to its end: it panics, or its future is dropped.
-    const UNFINISHED: bool;
-
-    /// Whether it does if the body returns `result`.
-    fn include(result: &R) -> bool;
+    unfinished: bool,
+    /// Whether it does if the body returns this.
+    include: fn(&R) -> bool,
 }
 
-/// It invalidates however it ends: also an `Err` may come after the write took effect.
-#[derive(Debug, Clone, Copy)]
-pub struct EveryExit;
-
-impl<R> Exits<R> for EveryExit {
-    const UNFINISHED: bool = true;
-
-    fn include(_: &R) -> bool {
-        true
+impl<R> Exits<R> {
+    /// It invalidates however it ends: also an `Err` may come after the write took effect.
+    pub const fn every() -> Self {
+        Exits { unfinished: true, include: |_| true }
     }
-}
 
-/// It invalidates only if it returns `Ok`.
-#[derive(Debug, Clone, Copy)]
-pub struct OnlyOk;
-
-impl<R: MaybeOk> Exits<R> for OnlyOk {
-    const UNFINISHED: bool = false;
-
-    fn include(result: &R) -> bool {
-        result.is_ok()
+    /// It invalidates only if it returns `Ok`.
+    pub const fn only_ok() -> Self
+    where
+        R: MaybeOk,
+    {
+        Exits { unfinished: false, include: R::is_ok }
     }
 }
 
@@ -67,37 +58,37 @@ impl<T, E> MaybeOk for std::result::Result<T, E> {
 }
 
 /// Runs a blocking writer.
-pub(crate) fn blocking<R, X: Exits<R>, A, const N: usize>(
+pub(crate) fn blocking<R, A, const N: usize>(
     writer: &'static str,
     targets: [Invalidate; N],
-    _exits: X,
+    exits: Exits<R>,
     arguments: A,
     body: impl FnOnce(A) -> R,
 ) -> R {
-    let mut owed = Owed::new(writer, targets, Caller::Blocks, X::UNFINISHED);
+    let mut owed = Owed::new(writer, targets, Caller::Blocks, exits.unfinished);
     let result = body(arguments);
-    owed.is_due = X::include(&result);
+    owed.is_due = (exits.include)(&result);
     owed.pay();
     result
 }
 
 /// Runs an async writer: the twin of [`blocking`]. What was never polled has written nothing, and invalidates nothing.
-pub(crate) fn tasks<R, X: Exits<R>, A, L, F, const N: usize>(
+pub(crate) fn tasks<R, A, L, F, const N: usize>(
     writer: &'static str,
     targets: [Invalidate; N],
-    _exits: X,
+    exits: Exits<R>,
     arguments: A,
     body: L,
-) -> impl Future<Output = R> + use<R, X, A, L, F, N>
+) -> impl Future<Output = R> + use<R, A, L, F, N>
 where
     L: FnOnce(A) -> F,
     F: Future<Output = R>,
 {
     // Boxed: beside a write an allocation is nothing, and the caller's future stays small.
     Box::pin(async move {
-        let mut owed = Owed::new(writer, targets, Caller::Awaits, X::UNFINISHED);
+        let mut owed = Owed::new(writer, targets, Caller::Awaits, exits.unfinished);
         let result = body(arguments).await;
-        owed.is_due = X::include(&result);
+        owed.is_due = (exits.include)(&result);
         owed.settle().await;
         result
     })

@@ -17,7 +17,7 @@ use cache_core::error::Result;
 use cache_core::observe::{Event, Observer};
 use cache_core::region::{Invalidate, Region};
 use cache_core::registry::{OpenContext, Opened, Registry};
-use cache_core::rt::{self, EveryExit, Exits, OnlyOk};
+use cache_core::rt::{self, Exits};
 use cache_core::testkit::{Faults, MapBackend, block_on, isolated};
 use common::{ALL, Network, Process, SECOND, SHARED, Setup, TTL, Tiers, warnings};
 
@@ -61,7 +61,7 @@ impl End {
 }
 
 /// Calls a blocking writer, whose body must find the old values yet.
-fn write(process: &Process, exits: impl Exits<Outcome>, end: End) -> Option<Outcome> {
+fn write(process: &Process, exits: Exits<Outcome>, end: End) -> Option<Outcome> {
     let body = |end: End| {
         assert_eq!(kept(process), [Some(OLD); 2], "before the body has ended");
         end.result()
@@ -70,7 +70,7 @@ fn write(process: &Process, exits: impl Exits<Outcome>, end: End) -> Option<Outc
 }
 
 /// Polls an async one until it is ready, or so many times.
-fn write_async(process: &Process, exits: impl Exits<Outcome>, end: End, polls: usize) -> Option<Outcome> {
+fn write_async(process: &Process, exits: Exits<Outcome>, end: End, polls: usize) -> Option<Outcome> {
     let body = async |end: End| {
         pause().await;
         assert_eq!(kept(process), [Some(OLD); 2], "before the body has ended");
@@ -111,7 +111,7 @@ fn a_writer_invalidates_on_every_exit_and_not_before() {
             let network = Network::new();
             let process = network.process(tiers);
             keep(&process);
-            assert_eq!(write(&process, EveryExit, end), result);
+            assert_eq!(write(&process, Exits::every(), end), result);
             assert_eq!(kept(&process), [None; 2], "{tiers:?}, {end:?}");
             assert_eq!(process.count("invalidations"), 2, "{tiers:?}, {end:?}");
         }
@@ -127,7 +127,7 @@ fn an_async_writer_invalidates_on_every_exit_and_not_before() {
             let network = Network::new();
             let process = network.process(tiers);
             keep(&process);
-            assert_eq!(write_async(&process, EveryExit, end, 5), result);
+            assert_eq!(write_async(&process, Exits::every(), end, 5), result);
             assert_eq!(kept(&process), [None; 2], "{tiers:?}, {end:?}");
             assert_eq!(process.count("invalidations"), 2);
         }
@@ -146,8 +146,8 @@ fn with_only_ok_nothing_else_invalidates() {
                 let process = network.process(tiers);
                 keep(&process);
                 match is_async {
-                    false => _ = write(&process, OnlyOk, end),
-                    true => _ = write_async(&process, OnlyOk, end, 5),
+                    false => _ = write(&process, Exits::only_ok(), end),
+                    true => _ = write_async(&process, Exits::only_ok(), end, 5),
                 }
                 let left = if end == End::Ok { None } else { Some(OLD) };
                 assert_eq!(kept(&process), [left; 2], "{tiers:?}, {end:?}, async: {is_async}");
@@ -161,7 +161,7 @@ fn a_writer_that_is_never_polled_invalidates_nothing() {
     let network = Network::new();
     let process = network.process(Tiers::Both);
     keep(&process);
-    assert_eq!(write_async(&process, EveryExit, End::Ok, 0), None);
+    assert_eq!(write_async(&process, Exits::every(), End::Ok, 0), None);
     assert_eq!(kept(&process), [Some(OLD); 2]);
 }
 
@@ -175,7 +175,7 @@ fn a_dropped_writer_leaves_pending_what_may_not_have_reached_its_node() {
             let other = network.process(tiers);
             let process = network.process_of(Setup { faults: Faults::delays(), ..network.setup(tiers) });
             keep(&process);
-            let ended = write_async(&process, EveryExit, End::Ok, polls);
+            let ended = write_async(&process, Exits::every(), End::Ok, polls);
             assert_eq!(process.region.get::<u64>("ns", 1).wait().unwrap(), None, "{tiers:?}, {polls} polls: here");
             was_pending += process.far.pending();
             assert_eq!(process.far.replay(), 0);
@@ -206,12 +206,12 @@ fn what_the_body_held_is_dropped_before_the_invalidation() {
         drop(rollback);
     };
     keep(&process);
-    let mut call = Box::pin(rt::write_async("app::write", targets(&process), EveryExit, Rollback(&process), body));
+    let mut call = Box::pin(rt::write_async("app::write", targets(&process), Exits::every(), Rollback(&process), body));
     assert_eq!(poll_some(&process.clock, call.as_mut(), 1), None);
     drop(call);
     assert_eq!(kept(&process), [None; 2]);
     keep(&process);
-    rt::write("app::write", targets(&process), EveryExit, Rollback(&process), |_rollback| ());
+    rt::write("app::write", targets(&process), Exits::every(), Rollback(&process), |_rollback| ());
     assert_eq!(kept(&process), [None; 2]);
 }
 
@@ -222,7 +222,7 @@ fn several_invalidations_are_awaited_together() {
     let faults = Faults { request_delay: way.clone(), reply_delay: way, io_timeout: SECOND, ..Faults::none() };
     let process = network.process_of(Setup { faults, ..network.setup(Tiers::Far) });
     let start = process.clock.now();
-    let call = rt::write_async("app::write", targets(&process), EveryExit, (), async |()| ());
+    let call = rt::write_async("app::write", targets(&process), Exits::every(), (), async |()| ());
     block_on(&process.clock, call).unwrap();
     assert_eq!(process.clock.now().since(start), SECOND / 5, "one round trip");
 }
@@ -250,7 +250,7 @@ fn where_the_backend_has_only_the_other_face_that_one_is_used() {
     let (process, other) = one_faced(&network, true);
     let (call, said) = warnings(|| {
         keep(&other);
-        let call = rt::write_async("app::write", targets(&process), EveryExit, (), async |()| 7);
+        let call = rt::write_async("app::write", targets(&process), Exits::every(), (), async |()| 7);
         block_on(&process.clock, call)
     });
     assert_eq!((call.unwrap(), kept(&other)), (7, [None; 2]));
@@ -259,7 +259,7 @@ fn where_the_backend_has_only_the_other_face_that_one_is_used() {
     let (process, other) = one_faced(&network, false);
     let (result, said) = warnings(|| {
         keep(&other);
-        rt::write("app::write", targets(&process), EveryExit, (), |()| 7)
+        rt::write("app::write", targets(&process), Exits::every(), (), |()| 7)
     });
     assert_eq!(result, 7);
     assert_eq!(process.far.replay(), 0, "what was begun and left is pending, and goes out");
@@ -284,7 +284,7 @@ fn an_invalidation_that_fails_is_told_and_changes_no_result() {
 }
 
 fn write_nothing(process: &Process) -> u8 {
-    rt::write("app::write", targets(process), EveryExit, (), |()| 7)
+    rt::write("app::write", targets(process), Exits::every(), (), |()| 7)
 }
 
 #[test]
@@ -292,12 +292,12 @@ fn a_region_that_nobody_configured_is_named() {
     let registry = Registry::builder().build();
     let region = Region::named("forgotten");
     let (result, said) = warnings(|| {
-        isolated(&registry, || rt::write("app::write", [region.invalidate_namespace("ns")], EveryExit, (), |()| 7))
+        isolated(&registry, || rt::write("app::write", [region.invalidate_namespace("ns")], Exits::every(), (), |()| 7))
     });
     assert_eq!(result, 7);
     assert!(said.len() == 1 && said[0].contains("`app::write`") && said[0].contains("region: forgotten"), "{said:?}");
     let off = Region::disabled();
-    let (_, said) = warnings(|| rt::write("app::write", [off.invalidate_namespace("ns")], EveryExit, (), |()| 7));
+    let (_, said) = warnings(|| rt::write("app::write", [off.invalidate_namespace("ns")], Exits::every(), (), |()| 7));
     assert_eq!(said, [""; 0], "switched off is no mistake");
 }
 
@@ -323,7 +323,7 @@ fn a_panic_on_the_way_out_stops_nothing() {
             region.set("ns", key, OLD).wait().unwrap();
         }
         let targets = [1, 2].map(|key| region.invalidate("ns", key));
-        let write = || rt::write("app::write", targets, EveryExit, (), |()| assert!(!panics, "the body's"));
+        let write = || rt::write("app::write", targets, Exits::every(), (), |()| assert!(!panics, "the body's"));
         let caught = catch_unwind(AssertUnwindSafe(write)).unwrap_err();
         let said = caught.downcast_ref::<&str>().copied();
         assert_eq!(said, Some(if panics { "the body's" } else { "observed" }));

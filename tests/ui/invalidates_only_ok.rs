@@ -10,4 +10,9 @@ fn writes() -> Option<u8> {
 #[invalidates(REGION, namespace = "price", only_ok)]
 async fn returns_nothing() {}
 
+#[invalidates(REGION, namespace = "price", only_ok)]
+async fn awaited() -> Vec<u8> {
+    vec![]
+}
+
 fn main() {}

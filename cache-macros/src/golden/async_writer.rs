@@ -16,7 +16,7 @@ impl Shop {
             let call = ::cache::__private::write_async(
                 ::core::concat!(::core::module_path!(), "::remove"),
                 targets,
-                ::cache::__private::OnlyOk,
+                ::cache::__private::Exits::only_ok(),
                 (__arg0, __arg1),
                 async move |(Sku(id), _)| -> Result<(), Error<'_>> {
                     let _ = &self;

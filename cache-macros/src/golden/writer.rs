@@ -12,7 +12,7 @@ pub fn set_price(sku: &Sku, owner: &str, to: Price) -> Result<(), DbError> {
     ::cache::__private::write(
         ::core::concat!(::core::module_path!(), "::set_price"),
         targets,
-        ::cache::__private::EveryExit,
+        ::cache::__private::Exits::every(),
         (sku, owner, to),
         move |#[allow(unused_variables)] (sku, owner, mut to)| -> Result<(), DbError> {
             to.round();

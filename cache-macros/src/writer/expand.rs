@@ -29,9 +29,9 @@ pub(crate) fn expand(args: &Args, item: &Item) -> TokenStream {
     let apart = taken_apart(&take_apart(item, &used));
     let targets = targets(args, &krate);
     let exits = match &args.only_ok {
-        None => quote!(#krate::__private::EveryExit),
+        None => quote!(#krate::__private::Exits::every()),
         // Of a result that is no `Result` it is complained there.
-        Some(given) => located(quote!(#krate::__private::OnlyOk), given.word.span()),
+        Some(given) => located(quote!(#krate::__private::Exits::only_ok()), given.word.span()),
     };
     let name = format!("::{}", item.sig.ident);
     let passed: Vec<_> = passed(item).into_iter().filter(|passed| passed.pat.is_some()).collect();
