@@ -17,7 +17,7 @@ use cache_core::error::Result;
 use cache_core::observe::{Event, Observer};
 use cache_core::region::{Invalidate, Region};
 use cache_core::registry::{OpenContext, Opened, Registry};
-use cache_core::rt::{self, Exits};
+use cache_core::rt::{self, Exits, KeyWriter, Serde};
 use cache_core::testkit::{Faults, MapBackend, block_on, isolated};
 use common::{ALL, Network, Process, SECOND, SHARED, Setup, TTL, Tiers, warnings};
 
@@ -299,6 +299,30 @@ fn a_region_that_nobody_configured_is_named() {
     let off = Region::disabled();
     let (_, said) = warnings(|| rt::write("app::write", [off.invalidate_namespace("ns")], Exits::every(), (), |()| 7));
     assert_eq!(said, [""; 0], "switched off is no mistake");
+}
+
+/// What no key can be made of was loaded without the cache; whoever names it all the same is told.
+#[test]
+fn a_target_that_no_key_can_be_made_of_is_counted_and_told() {
+    struct Unwritable;
+    impl serde::Serialize for Unwritable {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("no text"))
+        }
+    }
+    let network = Network::new();
+    let process = network.process(Tiers::Near);
+    let (result, said) = warnings(|| {
+        let site = common::numbers();
+        let mut key = KeyWriter::blank();
+        site.begin(&mut key);
+        key.arg(&Unwritable);
+        let entry = rt::entry::<u64, _>(site, &process.region, &mut key, Serde);
+        rt::write("app::write", [rt::target(entry)], Exits::every(), (), |()| 7)
+    });
+    assert_eq!(result, 7);
+    assert!(said.len() == 1 && said[0].contains("key: ") && said[0].contains("no text"), "{said:?}");
+    process.expect(&[("key_errors", 1)]);
 }
 
 /// A panic of what is told of it, while a panic of the body is under way, is not the end of the process, nor of the

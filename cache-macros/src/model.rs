@@ -144,7 +144,10 @@ impl Model {
             }
         };
         let apart = take_apart(&item, &args.expressions().collect::<Vec<_>>());
-        let sig = signature::plain(&item);
+        let sig = match shape {
+            Shape::Within(_) => signature::around_closure(&item),
+            Shape::Beside(_) => signature::plain(&item),
+        };
         Some(Model {
             krate,
             passed: passed(&item),

@@ -32,6 +32,15 @@ pub(crate) fn plain(item: &Item) -> Signature {
     sig
 }
 
+/// The same where the body stands in a closure. That captures `self`, which stays as it is written.
+pub(crate) fn around_closure(item: &Item) -> Signature {
+    let mut sig = plain(item);
+    if let (Some(FnArg::Receiver(plain)), Some(receiver)) = (sig.inputs.first_mut(), item.receiver()) {
+        *plain = receiver.clone();
+    }
+    sig
+}
+
 fn plain_receiver(receiver: &Receiver) -> Receiver {
     let mutability = match receiver.kind {
         ReceiverKind::Value | ReceiverKind::Typed(..) => None,

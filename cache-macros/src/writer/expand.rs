@@ -6,7 +6,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Expr, FnArg, ReceiverKind, ReturnType, Signature};
+use syn::{Expr, ReceiverKind, ReturnType};
 
 use super::args::{Args, Target};
 use crate::args::RegionArg;
@@ -23,7 +23,7 @@ pub(crate) fn expand(args: &Args, item: &Item) -> TokenStream {
         attrs: attrs::of_writer(item),
         vis: item.vis.clone(),
         defaultness: item.defaultness,
-        sig: signature(item),
+        sig: signature::around_closure(item),
     };
     let used: Vec<_> = args.expressions().collect();
     let apart = taken_apart(&take_apart(item, &used));
@@ -55,15 +55,6 @@ pub(crate) fn expand(args: &Args, item: &Item) -> TokenStream {
         .await
     };
     quote!(#written { #call })
-}
-
-/// The function's signature with a plain name for each argument. `self` stays as it is written: the body captures it.
-fn signature(item: &Item) -> Signature {
-    let mut sig = signature::plain(item);
-    if let (Some(FnArg::Receiver(plain)), Some(receiver)) = (sig.inputs.first_mut(), item.receiver()) {
-        *plain = receiver.clone();
-    }
-    sig
 }
 
 /// The invalidations, none of them begun, in the order in which they are written.
