@@ -6,6 +6,7 @@ pub use crate::key::{KeyArgument, KeyWriter};
 pub use crate::outcome::{
     Alone, OkOnly, OutcomeOfOther, OutcomeOfResult, Returns, Shared, SharedBy, SharingOfClone, SharingOfOther, Whole,
 };
+pub use crate::policy::OwnPolicy;
 pub use crate::region::{Entry, Invalidate, Region};
 pub use crate::site::{Site, SiteSpec};
 pub use crate::terms::Terms;
@@ -72,7 +73,7 @@ pub fn entry<R, W>(site: &'static Site, region: &Region, key: &mut KeyWriter, _w
         })?;
         Ok(Some(Bound { namespace, key: key.to_key(), state }))
     });
-    Entry::new(bound, EntryTerms { ttl: spec.ttl, version: spec.version })
+    Entry::new(bound, EntryTerms { policy: spec.policy, version: spec.version })
 }
 
 /// A call of a function that writes: runs its body, and then, however that ended, invalidates the targets.

@@ -30,6 +30,7 @@ const RULES: &[Rule] = &[
     receiver,
     |_, item, errors| argument_attributes(item, errors),
     mutable_arguments,
+    policy,
     key_or_skip,
     known_names,
     something_to_tell_calls_apart,
@@ -113,6 +114,10 @@ fn mutable_arguments(_: &Args, item: &Item, errors: &mut Errors) {
             errors.at(argument.ty(), message);
         }
     }
+}
+
+fn policy(args: &Args, _: &Item, errors: &mut Errors) {
+    args.policy.check(errors);
 }
 
 fn key_or_skip(args: &Args, _: &Item, errors: &mut Errors) {

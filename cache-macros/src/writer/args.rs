@@ -9,8 +9,8 @@ use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::{Expr, Ident, LitStr, Path, Token};
 
-use crate::args::{Given, RegionArg, each_to_comma, namespace, once, put, string};
 use crate::errors::{Errors, nearest};
+use crate::given::{Given, RegionArg, each_to_comma, namespace, once, put, string};
 
 /// Every option, and how it is written.
 const OPTIONS: &[(&str, &str)] = &[

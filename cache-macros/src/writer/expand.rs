@@ -9,9 +9,9 @@ use syn::spanned::Spanned;
 use syn::{Expr, ReceiverKind, ReturnType};
 
 use super::args::{Args, Target};
-use crate::args::RegionArg;
 use crate::attrs;
 use crate::expand::{as_region, located, taken_apart};
+use crate::given::RegionArg;
 use crate::item::Item;
 use crate::model::{Header, passed, take_apart};
 use crate::signature;
