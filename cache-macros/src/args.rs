@@ -3,7 +3,6 @@
 //! There is one table of options; whatever is wrong is noted, and reading goes on behind the next comma.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
-use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
@@ -338,7 +337,7 @@ fn unknown(word: &Ident) -> syn::Error {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use quote::quote;
+    use quote::{ToTokens, quote};
 
     fn read(tokens: TokenStream) -> Args {
         let mut errors = Errors::default();
