@@ -58,23 +58,29 @@ mod schemes;
 
 pub use schemes::{open_known_schemes, registry};
 
-/// Tries the examples in the attribute's documentation.
+/// Tries the examples in the documentation of the attributes.
 #[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../cache-macros/src/cached.md")]
-mod examples_of_the_attribute {}
+#[doc = include_str!("../cache-macros/src/invalidates.md")]
+mod examples_of_the_attributes {}
 
 /// Tries the examples in the documents.
 #[cfg(all(doctest, feature = "memory", feature = "toml"))]
 #[doc = include_str!("../docs/configuration.md")]
 mod examples_of_the_documents {}
 
+/// Tries the example of a transaction.
+#[cfg(all(doctest, feature = "macros", feature = "memory"))]
+#[doc = include_str!("../docs/invalidation.md")]
+mod examples_of_invalidation {}
+
 /// Tries the example of the client.
 #[cfg(all(doctest, feature = "memcached", feature = "tokio"))]
 #[doc = include_str!("../docs/memcached.md")]
 mod examples_of_the_client {}
 
-/// What the attribute's output may touch.
+/// What the output of the attributes may touch.
 #[doc(hidden)]
 pub use cache_core::rt as __private;
 #[cfg(feature = "macros")]
-pub use cache_macros::cached;
+pub use cache_macros::{cached, invalidates};

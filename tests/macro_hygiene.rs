@@ -1,4 +1,5 @@
-//! `#[cached]` where the user's names are those that it might use itself, and under the user's other attributes.
+//! `#[cached]` and `#[invalidates]` where the user's names are those that it might use itself, and under the user's other
+//! attributes.
 
 #![cfg(feature = "macros")]
 #![deny(warnings)]
@@ -6,7 +7,7 @@
 
 mod shadowed {
     #![allow(dead_code)]
-    use cache::cached;
+    use cache::{cached, invalidates};
 
     pub(super) struct Option;
     pub(super) struct Result;
@@ -19,6 +20,8 @@ mod shadowed {
     struct Terms;
     struct Serde;
     struct Duration;
+    struct Invalidate;
+    struct Exits;
     trait AsRef {}
     mod core {}
     mod std {}
@@ -37,9 +40,19 @@ mod shadowed {
     pub(super) fn result(key: u8) -> ::std::result::Result<u8, u8> {
         ::std::result::Result::Ok(key + SITE)
     }
+
+    #[invalidates(plain(option), REGION, namespace = "result", only_ok)]
+    pub(super) fn write(option: u8) -> ::std::result::Result<u8, u8> {
+        ::std::result::Result::Ok(option + SITE)
+    }
+
+    #[invalidates("hygiene", namespace = "result")]
+    pub(super) async fn write_async(option: u8) -> u8 {
+        option + SITE
+    }
 }
 
-use cache::{Region, cached};
+use cache::{Region, cached, invalidates};
 
 static REGION: Region = Region::named("hygiene");
 
@@ -59,8 +72,16 @@ fn argument(region: &Region, key: u8) -> u8 {
     key
 }
 
+#[invalidates(argument(region, targets), *call, namespace = "names", names(targets, site, this, 4, 5, 6, 7))]
+async fn write(targets: u8, site: &u8, region: &Region, call: &&Region, this: &str) -> u8 {
+    let _ = (region, call);
+    targets + site + this.len() as u8
+}
+
 #[tokio::test]
 async fn the_names_of_the_user_stay_the_users() {
+    assert_eq!((shadowed::write(1), shadowed::write_async(1).await), (Ok(4), 4));
+    assert_eq!(write(1, &2, &REGION, &&REGION, "3").await, 4);
     assert_eq!(shadowed::plain(1), Some(4));
     assert_eq!(shadowed::result(1), Ok(4));
     assert_eq!(names(1, &2, "3", 4, 5, 6, 7).await, "1 2 3 4 5 6 7");
@@ -76,13 +97,21 @@ macro_rules! cached_function {
             $argument + <$ty>::from(other)
         }
     };
+    ($name:ident, $target:expr; $region:expr, $namespace:literal) => {
+        #[invalidates($target, region = $region, namespace = $namespace)]
+        fn $name(value: u32) -> u32 {
+            value
+        }
+    };
 }
 
 cached_function!(made_by_a_macro, "made", value: u32);
+cached_function!(writer_made_by_a_macro, made_by_a_macro(1, 2); REGION, "made");
 
 #[test]
 fn a_macro_may_write_the_function() {
     assert_eq!((made_by_a_macro(1, 2), made_by_a_macro_refresh(1, 2)), (3, 3));
+    assert_eq!(writer_made_by_a_macro(4), 4);
     let _ = made_by_a_macro_entry(1, 2);
 }
 
@@ -130,6 +159,34 @@ async fn attributes_go_where_they_belong() {
     assert_eq!((conditional(1), conditional_refresh(1)), (1, 1));
     assert_eq!((deprecated_above(1), deprecated_below(1).await, deprecated_below_refresh(1).await), (1, 1, 1));
     let _ = (configured_entry(1, 2), deprecated_below_entry(1));
+}
+
+#[invalidates(configured(id, 1))]
+#[cfg(not(test))]
+fn configured_writer(id: Missing) -> Missing {
+    id
+}
+
+#[invalidates(configured(id, 1))]
+#[cfg(test)]
+#[inline]
+#[must_use = "it was expensive"]
+#[track_caller]
+#[expect(unused_variables, reason = "an expectation is met by the body")]
+fn configured_writer(id: u8, unused: u8) -> u8 {
+    id
+}
+
+#[deprecated = "write something else"]
+#[invalidates(configured(id, 1))]
+fn deprecated_writer(id: u8) -> u8 {
+    id
+}
+
+#[test]
+#[allow(deprecated)]
+fn a_writer_keeps_its_attributes() {
+    assert_eq!((configured_writer(1, 2), deprecated_writer(1)), (1, 1));
 }
 
 #[cached(REGION, "unused")]

@@ -64,6 +64,12 @@ impl Shop {
         self.id
     }
 
+    #[cached(REGION, "by_value_within", key(self.id), companions = false)]
+    fn by_value_within(mut self, extra: u64) -> u64 {
+        self.id += extra;
+        self.id
+    }
+
     #[cached(REGION, "largest")]
     fn largest(shops: &[Price]) -> Option<Price> {
         Self::sort(shops).pop()
@@ -103,6 +109,7 @@ async fn methods_and_their_companions_return_the_same() {
     let shared = Arc::new(shop.clone());
     assert_eq!((shared.counted(1), shared.counted_refresh(2), shared.counted_uncached(3)), (8, 9, 10));
     assert_eq!((Arc::clone(&shared).taken(), shop.clone().by_value(2)), (8, 9));
+    assert_eq!(shop.clone().by_value_within(2), 9);
     assert_eq!((Shop::no_hint(3), shop.id), (3, 7));
 }
 

@@ -68,6 +68,8 @@ mod serve;
 
 pub mod direct;
 
+mod writer;
+
 #[doc(hidden)]
 pub mod rt;
 

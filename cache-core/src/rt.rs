@@ -7,16 +7,19 @@ pub use crate::outcome::{
     Alone, OkOnly, OutcomeOfOther, OutcomeOfResult, Returns, Shared, SharedBy, SharingOfClone, SharingOfOther, Whole,
 };
 pub use crate::policy::OwnPolicy;
-pub use crate::region::{Entry, Region};
+pub use crate::region::{Entry, Invalidate, Region};
 pub use crate::site::{Site, SiteSpec};
 pub use crate::state::TagList;
 pub use crate::terms::Terms;
 pub use crate::wire::{NearOnly, Serde, Wire};
+pub use crate::writer::{Exits, MaybeOk};
 
 use crate::error::{Error, Kind};
+use crate::observe::Count;
 use crate::outcome::{Outcome, Sharing};
 use crate::region::{Bound, EntryTerms};
 use crate::serve::{self, Served, untagged};
+use crate::writer;
 
 /// A call of a cached function.
 #[inline]
@@ -117,13 +120,46 @@ pub fn entry_tagged<R, W>(
     let spec = site.spec();
     let bound = region.configured().and_then(|state| {
         let Some(state) = state else { return Ok(None) };
+        let namespace = state.namespace(spec.namespace);
         let key = key.finish().map_err(|error| {
+            state.observe(&namespace, Count::KeyError, None);
             let error = Error::new(Kind::Key, error.to_string());
             error.with("region", region.name()).with("function", spec.function)
         })?;
-        Ok(Some(Bound { namespace: state.namespace(spec.namespace), key: key.to_key(), state }))
+        Ok(Some(Bound { namespace, key: key.to_key(), state }))
     });
     let mut list = TagList::default();
     tags(&mut list);
     Entry::new(bound, EntryTerms { policy: spec.policy, version: spec.version, tags: list })
+}
+
+/// A call of a function that writes: runs its body, and then, however that ended, invalidates the targets.
+pub fn write<R, A, const N: usize>(
+    writer: &'static str,
+    targets: [Invalidate; N],
+    exits: Exits<R>,
+    arguments: A,
+    body: impl FnOnce(A) -> R,
+) -> R {
+    writer::blocking(writer, targets, exits, arguments, body)
+}
+
+/// A call of an async function that writes.
+pub fn write_async<R, A, L, F, const N: usize>(
+    writer: &'static str,
+    targets: [Invalidate; N],
+    exits: Exits<R>,
+    arguments: A,
+    body: L,
+) -> impl Future<Output = R> + use<R, A, L, F, N>
+where
+    L: FnOnce(A) -> F,
+    F: Future<Output = R>,
+{
+    writer::tasks(writer, targets, exits, arguments, body)
+}
+
+/// What a target of a writer comes to: a call of a cached function, by its entry.
+pub fn target<R, W>(entry: Entry<R, W>) -> Invalidate {
+    entry.invalidate()
 }

@@ -208,7 +208,7 @@ fn an_operation_tells_its_errors(face: Face) {
             (here.region.invalidate("numbers", 1), 1),
             (here.region.invalidate("numbers", 1).soft(), 2),
             (here.region.invalidate_namespace("numbers"), 3),
-            (here.region.clear(), 3),
+            (here.region.clear(), 4),
         ] {
             let error = face.invalidate(operation).unwrap_err();
             assert_eq!(error.kind(), Kind::Pending);

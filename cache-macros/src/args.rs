@@ -4,12 +4,12 @@
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::ext::IdentExt;
-use syn::parse::{Parse, ParseStream, Parser};
+use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{Expr, Ident, Lit, LitStr, Path, Token, token};
 
 use crate::errors::{Errors, nearest};
-use crate::given::{Given, string, twice};
+use crate::given::{Given, RegionArg, each_to_comma, namespace, once, put, twice};
 use crate::policy::{POLICY, PolicyArgs};
 
 /// How an option is written.
@@ -66,14 +66,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("local", "near_only"),
 ];
 
-/// Where the results live.
-pub(crate) enum RegionArg {
-    /// By name, configured at run time.
-    Named(LitStr),
-    /// Whatever gives a region.
-    Expr(Expr),
-}
-
 /// What of a result is kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OutcomeArg {
@@ -127,22 +119,7 @@ impl Args {
     /// Reads the attribute's tokens; mistakes go to `errors`.
     pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Args {
         let mut args = Args::default();
-        let read = |input: ParseStream<'_>| {
-            while !input.is_empty() {
-                if let Err(error) = args.one(input) {
-                    errors.add(error);
-                    skip_to_comma(input)?;
-                } else if !input.is_empty() && !input.peek(Token![,]) {
-                    errors.add(input.error("expected `,`"));
-                    skip_to_comma(input)?;
-                }
-                input.parse::<Option<Token![,]>>()?;
-            }
-            Ok(())
-        };
-        if let Err(error) = read.parse2(tokens) {
-            errors.add(error);
-        }
+        each_to_comma(tokens, errors, |input| args.one(input));
         args
     }
 
@@ -186,17 +163,10 @@ impl Args {
     }
 
     fn namespace(&mut self, value: &Expr) -> syn::Result<()> {
-        let namespace = string(value);
+        let namespace = namespace(value, "#[cached(REGION, \"images\")]");
         // Something is written there: it is wrong, but it is not missing.
-        self.namespace = Some(namespace.clone().unwrap_or_else(|| LitStr::new("wrong", Span::call_site())));
-        match namespace {
-            Some(name) if name.value().is_empty() => Err(syn::Error::new(name.span(), "a namespace is not empty")),
-            Some(_) => Ok(()),
-            None => Err(syn::Error::new_spanned(
-                value,
-                "the namespace is a string literal: `#[cached(REGION, \"images\")]`",
-            )),
-        }
+        self.namespace = Some(namespace.clone().unwrap_or_else(|_| LitStr::new("wrong", Span::call_site())));
+        namespace.map(drop)
     }
 
     fn option(&mut self, head: Head, input: ParseStream<'_>) -> syn::Result<()> {
@@ -300,17 +270,6 @@ impl Head {
     }
 }
 
-impl Parse for RegionArg {
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let value: Expr = input.parse()?;
-        match string(&value) {
-            Some(name) if name.value().is_empty() => Err(syn::Error::new(name.span(), "a region has a name")),
-            Some(name) => Ok(RegionArg::Named(name)),
-            None => Ok(RegionArg::Expr(value)),
-        }
-    }
-}
-
 impl Parse for CompanionsArg {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let wrong = "write `companions = false`, or another stem for their names: `companions = \"other\"`";
@@ -334,19 +293,6 @@ fn is_stem(path: &Path) -> bool {
         2 => plain && segments.next().is_some_and(|first| first.ident == "Self"),
         _ => false,
     }
-}
-
-fn put<T>(slot: &mut Option<Given<T>>, word: Ident, value: T) -> syn::Result<()> {
-    let given = word.clone();
-    once(slot, Given { word, value }, &given)
-}
-
-fn once<T>(slot: &mut Option<T>, value: T, word: &Ident) -> syn::Result<()> {
-    if slot.is_some() {
-        return Err(twice(word));
-    }
-    *slot = Some(value);
-    Ok(())
 }
 
 fn names(list: ParseStream<'_>) -> syn::Result<Vec<Ident>> {
@@ -385,13 +331,6 @@ fn unknown(word: &Ident) -> syn::Error {
     let hint = meant(&word.to_string()).map(|(known, _)| format!(": did you mean `{known}`?")).unwrap_or_default();
     let known = OPTIONS.iter().map(|(known, ..)| *known).collect::<Vec<_>>().join("`, `");
     syn::Error::new(word.span(), format!("there is no option `{word}`{hint}\nthe options are `{known}`"))
-}
-
-fn skip_to_comma(input: ParseStream<'_>) -> syn::Result<()> {
-    while !input.is_empty() && !input.peek(Token![,]) {
-        input.parse::<TokenTree>()?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

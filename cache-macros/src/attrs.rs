@@ -1,9 +1,8 @@
 //! Which of the user's attributes go to which of the functions that are written, and what is allowed there besides.
 
 use proc_macro2::TokenTree;
-use syn::{Attribute, Ident, parse_quote};
+use syn::{Attribute, Expr, Ident, parse_quote};
 
-use crate::args::Args;
 use crate::item::Item;
 
 /// The lints that would say of a companion what they say of the function already, or blame the user for our part.
@@ -89,8 +88,8 @@ fn as_lint(attr: &Attribute, role: Role) -> Attribute {
 }
 
 /// The attribute of the parameter of the closure that has the body.
-pub(crate) fn of_closure(args: &Args, item: &Item) -> Vec<Attribute> {
-    let left = item.arguments.iter().any(|argument| item.leaves_to(args, argument));
+pub(crate) fn of_closure(used: &[&Expr], item: &Item) -> Vec<Attribute> {
+    let left = item.arguments.iter().any(|argument| item.leaves_to(used, argument));
     left.then(unused_by_the_body).into_iter().collect()
 }
 
@@ -102,11 +101,21 @@ pub(crate) fn unused_by_the_body() -> Attribute {
 /// The attributes of the function itself.
 pub(crate) fn written(item: &Item) -> Vec<Attribute> {
     let mut attrs = for_role(&item.attrs, Role::Written);
-    // We do use the arguments that the body does not.
-    if item.arguments.iter().any(|argument| argument.name.to_string().starts_with('_')) {
-        attrs.push(parse_quote!(#[allow(clippy::used_underscore_binding)]));
-    }
+    attrs.extend(underscores(item));
     attrs
+}
+
+/// The attributes of a function that keeps its body.
+pub(crate) fn of_writer(item: &Item) -> Vec<Attribute> {
+    let mut attrs = item.attrs.clone();
+    attrs.extend(underscores(item));
+    attrs
+}
+
+/// We do use the arguments that the body does not.
+fn underscores(item: &Item) -> Option<Attribute> {
+    let any = item.arguments.iter().any(|argument| argument.name.to_string().starts_with('_'));
+    any.then(|| parse_quote!(#[allow(clippy::used_underscore_binding)]))
 }
 
 #[cfg(test)]
@@ -117,7 +126,7 @@ mod tests {
     use quote::{ToTokens, quote};
 
     fn go_to(role: Role, attrs: TokenStream) -> String {
-        let item: Item = syn::parse2(quote! { #attrs fn f() -> u8 { 0 } }).unwrap();
+        let item = Item::parse(quote! { #attrs fn f() -> u8 { 0 } }, "cached").unwrap();
         for_role(&item.attrs, role).iter().map(|attr| attr.to_token_stream().to_string().replace(' ', "")).collect()
     }
 

@@ -11,7 +11,8 @@ use crate::args::{Args, ErrorsArg, OutcomeArg};
 use crate::errors::{Errors, nearest};
 use crate::item::{Argument, Form, Item};
 use crate::types::{
-    find_impl_trait, find_segment, is_generic, is_static, kept, shown, shows_future, shows_mutable_reference, strip,
+    find_impl_trait, find_segment, is_generic, is_static, kept, returns_future, shown, shows_future,
+    shows_mutable_reference, strip,
 };
 
 /// Tells everything that stands against caching `item` as `args` say.
@@ -27,7 +28,7 @@ const RULES: &[Rule] = &[
     region_and_namespace,
     qualifiers,
     receiver,
-    argument_attributes,
+    |_, item, errors| argument_attributes(item, errors),
     mutable_arguments,
     policy,
     key_or_skip,
@@ -95,11 +96,12 @@ fn receiver(args: &Args, item: &Item, errors: &mut Errors) {
     }
 }
 
-fn argument_attributes(_: &Args, item: &Item, errors: &mut Errors) {
+/// Also what `#[invalidates]` says.
+pub(crate) fn argument_attributes(item: &Item, errors: &mut Errors) {
     for argument in &item.arguments {
         let conditional = |attr: &&syn::Attribute| attr.path().is_ident("cfg") || attr.path().is_ident("cfg_attr");
         if let Some(attr) = argument.typed.attrs.iter().find(conditional) {
-            errors.at(attr, "an argument of a cached function is always there: put the `cfg` on two functions");
+            errors.at(attr, "an argument of this function is always there: put the `cfg` on two functions");
         }
     }
 }
@@ -265,9 +267,7 @@ fn result_is_there(_: &Args, item: &Item, errors: &mut Errors) {
 }
 
 fn result_is_no_future(_: &Args, item: &Item, errors: &mut Errors) {
-    let ReturnType::Type(_, ty) = &item.sig.output else { return };
-    let boxed = find_segment(ty, |segment| segment.ident == "BoxFuture" || segment.ident == "LocalBoxFuture").is_some();
-    if item.sig.asyncness.is_none() && (boxed || shows_future(ty)) {
+    if let Some(ty) = returns_future(&item.sig) {
         errors.at(
             ty,
             "this function returns a future (as `async_trait` makes it), which cannot be kept: move the body to an `async fn` of its own, cache that, and call it from here",
@@ -381,7 +381,7 @@ mod tests {
     fn refused(args: TokenStream, function: TokenStream) -> Vec<String> {
         let mut errors = Errors::default();
         let args = Args::parse(args, &mut errors);
-        check(&args, &syn::parse2(function).unwrap(), &mut errors);
+        check(&args, &Item::parse(function, "cached").unwrap(), &mut errors);
         errors.messages()
     }
 

@@ -6,9 +6,9 @@
 use proc_macro2::{Literal, Span, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Attribute, Expr, ExprReference, Ident, Token};
+use syn::{Attribute, Expr, ExprReference, Ident, Path, Token};
 
-use crate::args::RegionArg;
+use crate::given::RegionArg;
 use crate::model::{Apart, Companions, Header, Model, Outcome, Shape, Sharing, Site, Wire};
 
 /// The function and its companions.
@@ -75,7 +75,7 @@ fn call(model: &Model, declared: &TokenStream, load: &TokenStream, read: Read) -
 }
 
 /// The same tokens at another place; what they mean stays.
-fn located(tokens: TokenStream, span: Span) -> TokenStream {
+pub(crate) fn located(tokens: TokenStream, span: Span) -> TokenStream {
     let place = |mut token: TokenTree| {
         token.set_span(token.span().located_at(span));
         token
@@ -188,24 +188,32 @@ fn entry(model: &Model, companions: &Companions) -> TokenStream {
 /// One statement for each part, so that each is complained about where it stands.
 fn key_parts(model: &Model, apart: &[Apart]) -> TokenStream {
     let krate = &model.krate;
-    let apart = apart.iter().map(|Apart { pat, name }| quote!(#[allow(unused_variables)] let #pat = &#name;));
+    let apart = taken_apart(apart);
     let parts = model.key.iter().map(|part| {
         let at_part = Span::mixed_site().located_at(part.span());
         let part = referenced(part, at_part);
         quote_spanned!(at_part=> key.arg(#part);)
     });
     quote_spanned! {Span::mixed_site()=>
-        #(#apart)*
+        #apart
         let mut key = #krate::__private::KeyWriter::blank();
         site.begin(&mut key);
         #(#parts)*
     }
 }
 
-/// An expression that gives the region, complained about where it stands.
+/// The names in patterns, as references.
+pub(crate) fn taken_apart(apart: &[Apart]) -> TokenStream {
+    apart.iter().map(|Apart { pat, name }| quote!(#[allow(unused_variables)] let #pat = &#name;)).collect()
+}
+
 fn region(model: &Model) -> TokenStream {
-    let krate = &model.krate;
-    match &model.region {
+    as_region(&model.region, &model.krate)
+}
+
+/// An expression that gives the region, complained about where it stands.
+pub(crate) fn as_region(region: &RegionArg, krate: &Path) -> TokenStream {
+    match region {
         RegionArg::Named(_) => quote_spanned!(Span::mixed_site()=> region),
         RegionArg::Expr(region) => {
             let at_region = Span::mixed_site().located_at(region.span());

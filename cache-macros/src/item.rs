@@ -4,7 +4,7 @@
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident};
-use syn::parse::{Parse, ParseStream};
+use syn::parse::{ParseStream, Parser};
 use syn::visit::{self, Visit};
 use syn::{
     Attribute, Expr, ExprPath, FnArg, Macro, Pat, PatIdent, PatType, Receiver, Signature, Token, Type, Visibility,
@@ -56,10 +56,10 @@ impl Item {
         })
     }
 
-    /// Whether the attribute uses `argument` and the body does not.
-    pub(crate) fn leaves_to(&self, args: &Args, argument: &Argument) -> bool {
+    /// Whether `used` uses `argument` and the body does not.
+    pub(crate) fn leaves_to(&self, used: &[&Expr], argument: &Argument) -> bool {
         let in_body = |name: &Ident| any_token(self.body.stream(), &mut |token| names(token, name));
-        args.expressions().any(|expr| argument.is_used_by(expr)) && !argument.names().iter().all(in_body)
+        used.iter().any(|expr| argument.is_used_by(expr)) && !argument.names().iter().all(in_body)
     }
 
     /// Whether this stands in an `impl` block, as far as that can be seen: by `self` or `Self`.
@@ -71,17 +71,25 @@ impl Item {
     }
 }
 
-impl Parse for Item {
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+impl Item {
+    /// The function under `#[attribute]`.
+    pub(crate) fn parse(function: TokenStream, attribute: &str) -> syn::Result<Self> {
+        (|input: ParseStream<'_>| Item::read(input, attribute)).parse2(function)
+    }
+
+    fn read(input: ParseStream<'_>, attribute: &str) -> syn::Result<Self> {
         let attrs = input.call(Attribute::parse_outer)?;
         let vis = input.parse()?;
         let defaultness = input.parse()?;
-        let sig: Signature = input
-            .parse()
-            .map_err(|error| syn::Error::new(error.span(), format!("`#[cached]` stands on a function: {error}")))?;
+        let sig: Signature = input.parse().map_err(|error| {
+            syn::Error::new(error.span(), format!("`#[{attribute}]` stands on a function: {error}"))
+        })?;
         let body = match input.parse()? {
             TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => body,
-            other => return Err(syn::Error::new(other.span(), "a cached function has a body")),
+            other => {
+                let message = format!("a function under `#[{attribute}]` has a body");
+                return Err(syn::Error::new(other.span(), message));
+            }
         };
         let arguments = sig.inputs.iter().filter_map(|input| match input {
             FnArg::Typed(typed) => Some(typed),
@@ -200,11 +208,11 @@ mod tests {
     use syn::parse_quote;
 
     fn item(tokens: TokenStream) -> Item {
-        syn::parse2(tokens).unwrap()
+        Item::parse(tokens, "cached").unwrap()
     }
 
     fn error(tokens: TokenStream) -> String {
-        syn::parse2::<Item>(tokens).err().unwrap().to_string()
+        Item::parse(tokens, "cached").err().unwrap().to_string()
     }
 
     #[test]
@@ -215,7 +223,7 @@ mod tests {
 
     #[test]
     fn only_functions_with_a_body_are_taken() {
-        assert_eq!(error(quote! { fn f(a: u8) -> u8; }), "a cached function has a body");
+        assert_eq!(error(quote! { fn f(a: u8) -> u8; }), "a function under `#[cached]` has a body");
         assert!(error(quote! { struct A; }).starts_with("`#[cached]` stands on a function"));
     }
 
@@ -251,7 +259,8 @@ mod tests {
     fn what_the_body_leaves_to_the_attribute_is_known() {
         let item = item(quote! { fn f(a: u8, b: u8, c: u8, (d, e): (u8, u8)) -> String { g(d); format!("{a}") } });
         let args = Args::parse(quote!(R, "n", key(a, d), when = b > 1), &mut crate::errors::Errors::default());
-        let left: Vec<bool> = item.arguments.iter().map(|argument| item.leaves_to(&args, argument)).collect();
+        let used: Vec<&Expr> = args.expressions().collect();
+        let left: Vec<bool> = item.arguments.iter().map(|argument| item.leaves_to(&used, argument)).collect();
         assert_eq!(left, [false, true, false, true]);
     }
 

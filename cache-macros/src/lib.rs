@@ -28,17 +28,25 @@ mod expand;
 
 mod fallback;
 
+mod writer;
+
 #[doc = include_str!("cached.md")]
 #[proc_macro_attribute]
 pub fn cached(args: proc_macro::TokenStream, function: proc_macro::TokenStream) -> proc_macro::TokenStream {
     attribute(args.into(), function.into()).into()
 }
 
+#[doc = include_str!("invalidates.md")]
+#[proc_macro_attribute]
+pub fn invalidates(args: proc_macro::TokenStream, function: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    writer::attribute(args.into(), function.into()).into()
+}
+
 /// The attribute on tokens that unit tests can make.
 fn attribute(attribute: TokenStream, function: TokenStream) -> TokenStream {
     let mut errors = errors::Errors::default();
     let args = args::Args::parse(attribute.clone(), &mut errors);
-    let item = match syn::parse2::<item::Item>(function.clone()) {
+    let item = match item::Item::parse(function.clone(), "cached") {
         Ok(item) => item,
         Err(error) => {
             errors.add(error);

@@ -11,9 +11,9 @@ use syn::{
     Visibility, parse_quote,
 };
 
-use crate::args::{Args, CompanionsArg, ErrorsArg, OutcomeArg, RegionArg};
+use crate::args::{Args, CompanionsArg, ErrorsArg, OutcomeArg};
 use crate::attrs::{self, Role};
-use crate::given::Given;
+use crate::given::{Given, RegionArg};
 use crate::item::{Argument, Form, Item};
 use crate::signature;
 use crate::types::shows_lifetime;
@@ -138,7 +138,7 @@ impl Model {
         let located: Vec<&Expr> = key.iter().chain(region).collect();
         let (shape, attrs) = match &args.companions {
             Some(Given { value: CompanionsArg::Absent, .. }) => {
-                (Shape::Within(attrs::of_closure(&args, &item)), item.attrs.clone())
+                (Shape::Within(attrs::of_closure(&args.expressions().collect::<Vec<_>>(), &item)), item.attrs.clone())
             }
             _ => {
                 let companions = companions(&args, &item, &krate, &located, attribute);
@@ -146,7 +146,10 @@ impl Model {
             }
         };
         let apart = take_apart(&item, &args.expressions().collect::<Vec<_>>());
-        let sig = signature::plain(&item);
+        let sig = match shape {
+            Shape::Within(_) => signature::around_closure(&item),
+            Shape::Beside(_) => signature::plain(&item),
+        };
         Some(Model {
             passed: passed(&item),
             site: Site {
@@ -236,7 +239,7 @@ fn name_of(part: &Expr, item: &Item) -> TokenStream {
     }
 }
 
-fn passed(item: &Item) -> Vec<Passed> {
+pub(crate) fn passed(item: &Item) -> Vec<Passed> {
     let receiver = item.receiver().map(|receiver| Passed {
         name: Ident::from(receiver.self_token),
         carried: Ident::new("this", Span::mixed_site()),
@@ -251,7 +254,7 @@ fn passed(item: &Item) -> Vec<Passed> {
 }
 
 /// The patterns whose names `used` shows, as patterns for a reference.
-fn take_apart(item: &Item, used: &[&Expr]) -> Vec<Apart> {
+pub(crate) fn take_apart(item: &Item, used: &[&Expr]) -> Vec<Apart> {
     let patterns = item.arguments.iter().filter(|argument| argument.form == Form::Pattern);
     let needed = patterns.filter(|argument| used.iter().any(|expr| argument.is_used_by(expr)));
     needed

@@ -32,6 +32,15 @@ pub(crate) fn plain(item: &Item) -> Signature {
     sig
 }
 
+/// The same where the body stands in a closure. That captures `self`, which stays as it is written.
+pub(crate) fn around_closure(item: &Item) -> Signature {
+    let mut sig = plain(item);
+    if let (Some(FnArg::Receiver(plain)), Some(receiver)) = (sig.inputs.first_mut(), item.receiver()) {
+        *plain = receiver.clone();
+    }
+    sig
+}
+
 fn plain_receiver(receiver: &Receiver) -> Receiver {
     let mutability = match receiver.kind {
         ReceiverKind::Value | ReceiverKind::Typed(..) => None,
@@ -50,9 +59,10 @@ fn plain_argument(argument: &Argument) -> PatType {
 pub(crate) fn of_uncached(item: &Item, args: &Args) -> Signature {
     let mut sig = item.sig.clone();
     let mut arguments = item.arguments.iter();
+    let used: Vec<&Expr> = args.expressions().collect();
     for input in &mut sig.inputs {
         if let FnArg::Typed(typed) = input
-            && arguments.next().is_some_and(|argument| item.leaves_to(args, argument))
+            && arguments.next().is_some_and(|argument| item.leaves_to(&used, argument))
         {
             typed.attrs.push(attrs::unused_by_the_body());
         }
@@ -161,7 +171,7 @@ mod tests {
     use quote::quote;
 
     fn entry(function: TokenStream, used: &[TokenStream]) -> String {
-        let item: Item = syn::parse2(function).unwrap();
+        let item = Item::parse(function, "cached").unwrap();
         let used: Vec<Expr> = used.iter().map(|expr| syn::parse2(expr.clone()).unwrap()).collect();
         of_entry(&item, &used.iter().collect::<Vec<_>>()).to_token_stream().to_string().replace(' ', "")
     }

@@ -4,8 +4,8 @@ use proc_macro2::TokenTree;
 use quote::ToTokens;
 use syn::visit::{self, Visit};
 use syn::{
-    GenericArgument, Lifetime, ParenthesizedGenericArguments, Path, PathArguments, PathSegment, Signature, Type,
-    TypeFnPtr, TypeImplTrait, TypeReference,
+    GenericArgument, Lifetime, ParenthesizedGenericArguments, Path, PathArguments, PathSegment, ReturnType, Signature,
+    Type, TypeFnPtr, TypeImplTrait, TypeReference,
 };
 
 use crate::item::any_token;
@@ -104,6 +104,13 @@ pub(crate) fn shows_future(ty: &Type) -> bool {
         || find_segment(ty, |segment| segment.ident == "Pin" || segment.ident == "Box").is_some();
     opaque
         && any_token(ty.to_token_stream(), &mut |token| matches!(token, TokenTree::Ident(ident) if ident == "Future"))
+}
+
+/// The result of a function that is not `async`, if it is seen to be a future.
+pub(crate) fn returns_future(sig: &Signature) -> Option<&Type> {
+    let (None, ReturnType::Type(_, ty)) = (&sig.asyncness, &sig.output) else { return None };
+    let boxed = find_segment(ty, |segment| segment.ident == "BoxFuture" || segment.ident == "LocalBoxFuture").is_some();
+    (boxed || shows_future(ty)).then_some(&**ty)
 }
 
 pub(crate) fn find_impl_trait(ty: &Type) -> Option<&TypeImplTrait> {

@@ -77,7 +77,7 @@ counts! {
     ScopeInvalidation scope_invalidations "invalidations of a namespace or the region",
     Pending pending "invalidations that had not reached their node when they answered",
     FarError far_errors "requests that the far tier failed",
-    KeyError key_errors "calls whose arguments could not be written as a key",
+    KeyError key_errors "calls, and entries asked for, whose arguments could not be written as a key",
     OtherType type_clashes "values of another type found under a key",
     Unreachable unreachable "operations by name whose arguments no cached function of the namespace takes",
 }

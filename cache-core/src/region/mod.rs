@@ -166,7 +166,7 @@ impl Region {
         match &self.place {
             Place::Disabled => None,
             Place::Of { registry, .. } => Some(registry.clone()),
-            Place::Named(_) => Some(registry::current().unwrap_or_else(|| Registry::global().clone())),
+            Place::Named(_) => Some(Registry::in_force()),
         }
     }
 

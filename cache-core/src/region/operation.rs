@@ -8,7 +8,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::bound::{Bound, BoundScope, Whole, all_done};
@@ -88,6 +88,17 @@ impl Invalidate {
             Target::Scope(scope) => backend.bump(scope.far_key().as_slice()),
         };
         target.settled(answers)
+    }
+
+    /// Begins it, and leaves what is not answered by that to its backend, as the drop of its future does. Where there is
+    /// no far tier it is done by then.
+    pub(crate) fn leave(mut self) -> Poll<Result<Reached>> {
+        Pin::new(&mut self).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// The region, until it is begun; `None` as well if it could not be made, or the region is switched off.
+    pub(crate) fn state(&self) -> Option<&Arc<RegionState>> {
+        self.target.as_ref().ok()?.as_ref().map(Target::state)
     }
 
     async fn run(target: Target, strength: Strength, backend: Arc<dyn AsyncBytesBackend>) -> Result<Reached> {

@@ -144,6 +144,11 @@ impl Registry {
         GLOBAL.get_or_init(Registry::new)
     }
 
+    /// The registry in which regions that were declared by name are looked up here.
+    pub(crate) fn in_force() -> Registry {
+        current().unwrap_or_else(|| Registry::global().clone())
+    }
+
     /// Makes this the program's own registry: one with an observer, strict, or by another clock. It must be done before
     /// anything asks for the program's registry, which would otherwise be a plain one.
     ///
@@ -231,6 +236,13 @@ impl Registry {
                 ),
                 _ => tracing::warn!(region, unsaid, "region `{region}` is not configured: its functions run uncached"),
             }
+        }
+    }
+
+    /// Warns of `cause` about `subject`, at most once a minute, where no region is there to do so.
+    pub(crate) fn complain(&self, cause: &'static str, subject: &str, message: fmt::Arguments<'_>) {
+        if let Some(unsaid) = self.shared.complaints.due(cause, subject, self.shared.clock.now_or_just_after()) {
+            tracing::warn!(cause, unsaid, "{message}");
         }
     }
 

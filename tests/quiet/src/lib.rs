@@ -35,7 +35,7 @@ use std::num::ParseIntError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache::{Region, cached};
+use cache::{Region, cached, invalidates};
 use serde::{Deserialize, Serialize};
 
 static REGION: Region = Region::named("quiet");
@@ -152,6 +152,32 @@ pub fn public(id: u64) -> bool {
     private(id).is_ok()
 }
 
+/// Changes what `plain` and `parsed` go by.
+///
+/// # Errors
+///
+/// It is not a number.
+#[invalidates(plain(name, 1), parsed(name), REGION, namespace = "generic")]
+pub fn write(name: &str, mut count: usize, _base: u32) -> Result<usize, ParseIntError> {
+    count += 1;
+    if name.is_empty() {
+        return Ok(count);
+    }
+    let number: usize = name.parse()?;
+    Ok(number + count)
+}
+
+/// Changes what `awaited` goes by.
+///
+/// # Errors
+///
+/// It is not a number.
+#[invalidates(awaited(first), region = "quiet", namespace = "patterns", only_ok)]
+pub async fn write_awaited((first, second): (&str, &str), _: u8) -> Result<u64, ParseIntError> {
+    let number: u64 = std::future::ready(second.parse()).await?;
+    Ok(number)
+}
+
 /// Priced in cents.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Price(pub u64);
@@ -198,6 +224,26 @@ impl Shop {
         sku + &self.id.to_string()
     }
 
+    /// A new price.
+    #[invalidates(self.price(sku), self.stock(String::new()))]
+    pub fn set_price(self: &Arc<Self>, sku: &str) {
+        drop(sku.to_owned());
+    }
+
+    /// Another number.
+    #[invalidates(self.cache, namespace = "price")]
+    #[must_use]
+    pub fn numbered(mut self, id: u64) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// Closes.
+    #[invalidates(self.cache, namespace = "price", only_ok)]
+    pub async fn close(self: Arc<Self>, reason: String) -> Result<(), String> {
+        if self.id == 0 { Err(reason) } else { std::future::ready(Ok(())).await }
+    }
+
     /// What there is.
     #[must_use]
     pub async fn all(self: &Arc<Self>) -> usize {
@@ -214,6 +260,9 @@ pub trait Store {
     /// It is not a number.
     fn load(&self, id: &str) -> Result<u64, ParseIntError>;
 
+    /// Stores.
+    fn save(&mut self, id: u64);
+
     /// Fetches.
     fn fetch(&self, id: u64) -> impl Future<Output = u64> + Send;
 }
@@ -226,6 +275,11 @@ impl Store for Shop {
         }
         let number: u64 = id.parse()?;
         Ok(number)
+    }
+
+    #[invalidates(REGION, namespace = "load")]
+    fn save(&mut self, id: u64) {
+        self.id = id;
     }
 
     #[cached(REGION, "fetch", key(self.id, id), companions = false)]
@@ -258,5 +312,6 @@ mod tests {
         assert!(conditions(1).is_ok() && public(1) && !public(0));
         assert_eq!(shop.price("a").map(|price| price.0), Some(7));
         assert_eq!(shop.load("5"), Ok(5));
+        assert_eq!(write("2", 3, 0), Ok(6));
     }
 }

@@ -1,6 +1,6 @@
 //! `crate = path` tells the attribute where the cache is, if not at `::cache`; and an older edition will do.
 
-use memo::{cached, Region};
+use memo::{cached, invalidates, Region};
 
 static REGION: Region = Region::named("renamed");
 
@@ -24,6 +24,19 @@ mod again {
 #[cached("renamed", "path", companions = false, crate = crate::again::cache_of_another_name)]
 pub fn path(id: u64) -> u64 {
     id
+}
+
+/// Changes what the others go by.
+#[invalidates(twice(id), thrice(id), only_ok, crate = ::memo)]
+pub fn write(id: u64) -> Result<u64, std::num::TryFromIntError> {
+    let small = u8::try_from(id)?;
+    Ok(u64::from(small))
+}
+
+/// The same for a tenant.
+#[invalidates(region = region_of(tenant), namespace = "tenant", crate = memo)]
+pub async fn write_tenant(tenant: &str, text: &mut String) {
+    text.push_str(std::future::ready(tenant).await);
 }
 
 /// Looks for its region in something that lives no longer than the call.
@@ -73,6 +86,7 @@ mod tests {
         assert_eq!((twice(2), twice_refresh(2), path(1)), (4, 4, 1));
         let _: memo::Entry<u64> = twice_entry(2);
         let _ = thrice_entry(2);
+        assert_eq!((write(2), write(300).is_err()), (Ok(2), true));
         assert_eq!((tenant("a"), tenant_refresh("b")), ("a".to_owned(), "b".to_owned()));
     }
 }
