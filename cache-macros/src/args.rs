@@ -9,7 +9,7 @@ use syn::punctuated::Punctuated;
 use syn::{Expr, Ident, Lit, LitStr, Path, Token, token};
 
 use crate::errors::{Errors, nearest};
-use crate::given::{Given, RegionArg, each_to_comma, namespace, once, put, twice};
+use crate::given::{Given, RegionArg, each_to_comma, namespace, once, put, tag, twice};
 use crate::policy::{POLICY, PolicyArgs};
 
 /// How an option is written.
@@ -37,6 +37,7 @@ const OPTIONS: &[(&str, Form, &str)] = &[
     ("max_staleness", Form::Value, "max_staleness = \"1s\""),
     ("key", Form::List, "key(owner, page)"),
     ("skip", Form::List, "skip(self, db)"),
+    ("tags", Form::Value, "tags = [\"team:{team}\"]"),
     ("version", Form::Value, "version = 2"),
     ("when", Form::Value, "when = page < 10"),
     ("cache_if", Form::Value, "cache_if = |value| !value.is_empty()"),
@@ -100,6 +101,8 @@ pub(crate) struct Args {
     pub(crate) policy: PolicyArgs,
     pub(crate) key: Option<Given<Vec<Expr>>>,
     pub(crate) skip: Option<Given<Vec<Ident>>>,
+    /// What renders each tag.
+    pub(crate) tags: Option<Given<Vec<Expr>>>,
     pub(crate) version: Option<Given<u16>>,
     pub(crate) when: Option<Given<Expr>>,
     pub(crate) cache_if: Option<Given<Expr>>,
@@ -131,7 +134,15 @@ impl Args {
         };
         let key = self.key.iter().flat_map(|key| &key.value);
         let staleness = self.policy.max_staleness().map(|(_, expr)| expr);
-        key.chain(region).chain(self.when.iter().chain(&self.force).map(|given| &given.value)).chain(staleness)
+        key.chain(region)
+            .chain(self.when.iter().chain(&self.force).map(|given| &given.value))
+            .chain(staleness)
+            .chain(self.tags())
+    }
+
+    /// What renders the tags, over the arguments.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = &Expr> {
+        self.tags.iter().flat_map(|tags| &tags.value)
     }
 
     /// Whether `name` was given in `skip(..)`.
@@ -216,6 +227,7 @@ impl Args {
                 Some(_) => Err(twice(&word)),
             },
             word_of_policy if POLICY.contains(&word_of_policy) => self.policy.read(word, input),
+            "tags" => put(&mut self.tags, word, tags(input)?),
             "version" => put(&mut self.version, word, version(&input.parse()?)?),
             "when" => put(&mut self.when, word, input.parse()?),
             "cache_if" => put(&mut self.cache_if, word, input.parse()?),
@@ -308,6 +320,14 @@ fn names(list: ParseStream<'_>) -> syn::Result<Vec<Ident>> {
     Ok(Punctuated::<Ident, Token![,]>::parse_terminated_with(list, name)?.into_iter().collect())
 }
 
+fn tags(input: ParseStream<'_>) -> syn::Result<Vec<Expr>> {
+    let value: Expr = input.parse()?;
+    match value {
+        Expr::Array(list) => Ok(list.elems.iter().map(tag).collect()),
+        other => Err(syn::Error::new_spanned(other, "tags are a list: `tags = [\"team:{team}\", \"all\"]`")),
+    }
+}
+
 fn version(value: &Lit) -> syn::Result<u16> {
     let number = if let Lit::Int(number) = value { number.base10_parse().ok() } else { None };
     number.ok_or_else(|| syn::Error::new(value.span(), "a version is a number from 0 to 65535"))
@@ -391,6 +411,7 @@ mod tests {
             ttl = "1h 30m",
             key(a.id, b + 1),
             skip(self, db),
+            tags = ["team:{a}", shop.name],
             version = 3,
             when = a < 10,
             cache_if = |value: &Vec<u8>| !value.is_empty(),
@@ -411,6 +432,8 @@ mod tests {
         );
         assert_eq!(args.key.as_ref().unwrap().value.len(), 2);
         assert!(args.skips("self") && args.skips("db") && !args.skips("a"));
+        let tags: Vec<String> = args.tags().map(|tag| tag.to_token_stream().to_string().replace(' ', "")).collect();
+        assert_eq!(tags, [r#"::core::format_args!("team:{a}")"#, r#"::core::format_args!("{}",shop.name)"#]);
         assert_eq!(args.version.unwrap().value, 3);
         assert!(args.when.is_some() && args.cache_if.is_some() && args.ttl_of.is_some() && args.force.is_some());
         assert!(args.only_some.is_some() && args.near_only.is_some() && args.weight.is_some());

@@ -9,7 +9,7 @@ use syn::{
 
 use crate::args::{Args, ErrorsArg, OutcomeArg};
 use crate::errors::{Errors, nearest};
-use crate::item::{Argument, Form, Item};
+use crate::item::{Argument, Form, Item, mentions};
 use crate::types::{
     find_impl_trait, find_segment, is_generic, is_static, kept, returns_future, shown, shows_future,
     shows_mutable_reference, strip,
@@ -32,6 +32,7 @@ const RULES: &[Rule] = &[
     mutable_arguments,
     policy,
     key_or_skip,
+    tags_are_of_the_key,
     known_names,
     something_to_tell_calls_apart,
     unnamed_arguments,
@@ -126,6 +127,34 @@ fn key_or_skip(args: &Args, _: &Item, errors: &mut Errors) {
             &skip.word,
             "`key(..)` names all that the key is made of, so there is nothing left to skip: remove one of them",
         );
+    }
+}
+
+/// Calls that share an entry have the same tags.
+fn tags_are_of_the_key(args: &Args, item: &Item, errors: &mut Errors) {
+    let in_key = |uses: &dyn Fn(&Expr) -> bool| args.key.iter().flat_map(|key| &key.value).any(uses);
+    for tag in args.tags() {
+        for argument in item.arguments.iter().filter(|argument| argument.is_used_by(tag)) {
+            if !item.keyed(args).any(|keyed| keyed.name == argument.name) && !in_key(&|part| argument.is_used_by(part))
+            {
+                let name = argument.names().first().map(ToString::to_string).unwrap_or_default();
+                errors.at(
+                    tag,
+                    format!("`{name}` is no part of the key, so calls that share an entry would have different tags"),
+                );
+            }
+        }
+        let Some(receiver) = item.receiver() else { continue };
+        let this = Ident::from(receiver.self_token);
+        if !mentions(tag, &this) {
+            continue;
+        }
+        if !in_key(&|part| mentions(part, &this)) {
+            errors.at(tag, "`self` is no part of the key, so calls that share an entry would have different tags");
+        }
+        if matches!(receiver.kind, ReceiverKind::Value) {
+            errors.at(receiver.self_token, "a tag is rendered while the body has `self` already: take `&self`");
+        }
     }
 }
 

@@ -4,11 +4,12 @@
 //! or `site` stays the user's.
 
 use proc_macro2::{Literal, Span, TokenStream, TokenTree};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Attribute, Expr, ExprReference, Ident, Path, Token};
 
 use crate::given::RegionArg;
+use crate::item::mentions;
 use crate::model::{Apart, Companions, Header, Model, Outcome, Shape, Sharing, Site, Wire};
 
 /// The function and its companions.
@@ -57,9 +58,18 @@ fn call(model: &Model, declared: &TokenStream, load: &TokenStream, read: Read) -
         model.passed.iter().filter(|passed| carried_by_tuple(model, passed.pat.is_none())).map(|passed| &passed.name);
     // What is missing from the result's type is complained about at that type.
     let private = located(quote!(#krate::__private), at_result);
-    let arguments = quote_spanned!(at_result=> (site, #region, &mut key, terms #conditions, (#(#passed,)*), #load));
-    if model.written.sig.asyncness.is_none() {
-        return quote_spanned!(at_result=> #declared #key_parts #terms #private::call #arguments);
+    let is_async = model.written.sig.asyncness.is_some();
+    let (function, tags) = match (model.tags.is_empty(), is_async) {
+        (true, false) => ("call", TokenStream::new()),
+        (true, true) => ("call_async", TokenStream::new()),
+        (false, false) => ("call_tagged", tags_of_call(model)),
+        (false, true) => ("call_async_tagged", tags_of_call(model)),
+    };
+    let function = Ident::new(function, at_result);
+    let arguments =
+        quote_spanned!(at_result=> (site, #region, &mut key, terms #conditions, #tags (#(#passed,)*), #load));
+    if !is_async {
+        return quote_spanned!(at_result=> #declared #key_parts #terms #private::#function #arguments);
     }
     // A binding, so that temporaries of the call are not kept across the await.
     quote_spanned! {at_result=>
@@ -67,11 +77,33 @@ fn call(model: &Model, declared: &TokenStream, load: &TokenStream, read: Read) -
             #declared
             #key_parts
             #terms
-            let call = #private::call_async #arguments;
+            let call = #private::#function #arguments;
             call
         }
         .await
     }
+}
+
+/// A closure over the arguments on their way to the body, which renders the tags.
+fn tags_of_call(model: &Model) -> TokenStream {
+    let on_the_way = model.passed.iter().filter(|passed| carried_by_tuple(model, passed.pat.is_none()));
+    let shows = |name: &Ident| {
+        let apart = model.tags_apart.iter().any(|apart| apart.name == *name);
+        apart || model.tags.iter().any(|tag| mentions(tag, name))
+    };
+    // `self` is captured: a closure cannot rename it.
+    let carried = on_the_way.map(|passed| match passed.pat.is_some() && shows(&passed.name) {
+        true => passed.name.to_token_stream(),
+        false => quote!(_),
+    });
+    let (apart, tags) = (taken_apart(&model.tags_apart), tags(model));
+    quote_spanned!(Span::mixed_site()=> |(#(#carried,)*), tags| { #apart #tags },)
+}
+
+/// One statement for each tag.
+fn tags(model: &Model) -> TokenStream {
+    let tags = model.tags.iter().map(|tag| quote_spanned!(Span::mixed_site().located_at(tag.span())=> tags.add(#tag);));
+    quote!(#(#tags)*)
 }
 
 /// The same tokens at another place; what they mean stays.
@@ -176,11 +208,18 @@ fn entry(model: &Model, companions: &Companions) -> TokenStream {
     let Companions { entry, entry_apart, .. } = companions;
     let (named, key_parts, region, wire) =
         (named(model, companions), key_parts(model, entry_apart), region(model), wire(model));
+    let given = match model.tags.is_empty() {
+        true => quote_spanned!(Span::mixed_site()=> entry(site, #region, &mut key, #wire)),
+        false => {
+            let tags = tags(model);
+            quote_spanned!(Span::mixed_site()=> entry_tagged(site, #region, &mut key, #wire, |tags| { #tags }))
+        }
+    };
     quote_spanned! {Span::mixed_site()=>
         #entry {
             #named
             #key_parts
-            #krate::__private::entry(site, #region, &mut key, #wire)
+            #krate::__private::#given
         }
     }
 }

@@ -3,7 +3,8 @@
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::parse::{Parse, ParseStream, Parser};
-use syn::{Expr, Ident, Lit, LitStr, Token};
+use syn::spanned::Spanned;
+use syn::{Expr, Ident, Lit, LitStr, Token, parse_quote_spanned};
 
 use crate::errors::Errors;
 
@@ -84,6 +85,14 @@ pub(crate) fn string(value: &Expr) -> Option<LitStr> {
         // What a `macro_rules!` macro was given comes in an invisible group.
         Expr::Group(group) => string(&group.expr),
         _ => None,
+    }
+}
+
+/// What renders a tag: a literal with the names of arguments in it, or any expression that can be shown.
+pub(crate) fn tag(value: &Expr) -> Expr {
+    match string(value) {
+        Some(text) => parse_quote_spanned!(text.span()=> ::core::format_args!(#text)),
+        None => parse_quote_spanned!(value.span()=> ::core::format_args!("{}", #value)),
     }
 }
 

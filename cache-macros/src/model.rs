@@ -31,6 +31,9 @@ pub(crate) struct Model {
     pub(crate) policy: TokenStream,
     pub(crate) region: RegionArg,
     pub(crate) key: Vec<Expr>,
+    /// What renders the tags of an entry, and what must be taken apart for that.
+    pub(crate) tags: Vec<Expr>,
+    pub(crate) tags_apart: Vec<Apart>,
     pub(crate) terms: Terms,
     /// What is handed on to the body: `self`, then each argument.
     pub(crate) passed: Vec<Passed>,
@@ -135,7 +138,7 @@ impl Model {
             Some(RegionArg::Expr(region)) => Some(region),
             _ => None,
         };
-        let located: Vec<&Expr> = key.iter().chain(region).collect();
+        let located: Vec<&Expr> = key.iter().chain(region).chain(args.tags()).collect();
         let (shape, attrs) = match &args.companions {
             Some(Given { value: CompanionsArg::Absent, .. }) => {
                 (Shape::Within(attrs::of_closure(&args.expressions().collect::<Vec<_>>(), &item)), item.attrs.clone())
@@ -146,6 +149,8 @@ impl Model {
             }
         };
         let apart = take_apart(&item, &args.expressions().collect::<Vec<_>>());
+        let tags: Vec<Expr> = args.tags().cloned().collect();
+        let tags_apart = take_apart(&item, &tags.iter().collect::<Vec<_>>());
         let sig = match shape {
             Shape::Within(_) => signature::around_closure(&item),
             Shape::Beside(_) => signature::plain(&item),
@@ -165,6 +170,8 @@ impl Model {
             policy: args.policy.constant(&krate),
             region: args.region?,
             krate,
+            tags,
+            tags_apart,
             key,
             apart,
             shape,

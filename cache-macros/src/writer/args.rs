@@ -10,12 +10,13 @@ use syn::parse::ParseStream;
 use syn::{Expr, Ident, LitStr, Path, Token};
 
 use crate::errors::{Errors, nearest};
-use crate::given::{Given, RegionArg, each_to_comma, namespace, once, put, string};
+use crate::given::{Given, RegionArg, each_to_comma, namespace, once, put, string, tag};
 
 /// Every option, and how it is written.
 const OPTIONS: &[(&str, &str)] = &[
     ("region", "region = LONG_TERM"),
     ("namespace", "namespace = \"images\""),
+    ("tag", "tag = \"team:{team}\""),
     ("only_ok", "only_ok"),
     ("crate", "crate = ::my_cache"),
 ];
@@ -26,6 +27,8 @@ pub(crate) enum Target {
     Entry(Expr),
     /// A namespace of the region.
     Namespace(Given<LitStr>),
+    /// A tag in the region, as it is rendered.
+    Tag(Given<Expr>),
 }
 
 /// Everything that the attribute said.
@@ -53,6 +56,7 @@ impl Args {
         };
         let targets = self.targets.iter().filter_map(|target| match target {
             Target::Entry(call) => Some(call),
+            Target::Tag(tag) => Some(&tag.value),
             Target::Namespace(_) => None,
         });
         targets.chain(region)
@@ -63,6 +67,7 @@ impl Args {
         self.targets.iter().filter_map(|target| match target {
             Target::Entry(_) => None,
             Target::Namespace(given) => Some(&given.word),
+            Target::Tag(given) => Some(&given.word),
         })
     }
 
@@ -100,6 +105,11 @@ impl Args {
                 self.targets.push(Target::Namespace(Given { word, value: name }));
                 value.map(drop)
             }
+            "tag" => {
+                let value = tag(&input.parse()?);
+                self.targets.push(Target::Tag(Given { word, value }));
+                Ok(())
+            }
             "only_ok" => Err(syn::Error::new(word.span(), format!("write `{example}`"))),
             _ => put(&mut self.krate, word, input.call(Path::parse_mod_style)?),
         }
@@ -127,7 +137,7 @@ impl Args {
             }
             Err(value) => Err(syn::Error::new_spanned(
                 value,
-                "a target is a call of a cached function, `price(sku)`, or one of `namespace = \"..\"` in a region; \
+                "a target is a call of a cached function, `price(sku)`, or `namespace = \"..\"` or `tag = \"..\"` in a region; \
                  only the region stands without a name beside it",
             )),
         }
@@ -209,6 +219,7 @@ mod tests {
         let show = |target: &Target| match target {
             Target::Entry(call) => call.to_token_stream().to_string().replace(' ', ""),
             Target::Namespace(given) => format!("namespace {}", given.value.value()),
+            Target::Tag(given) => format!("tag {}", given.value.to_token_stream().to_string().replace(' ', "")),
         };
         args.targets.iter().map(show).collect()
     }
@@ -255,6 +266,7 @@ mod tests {
         }
         let args = read(quote!(namespace = "a", price(sku), R, namespace = "b", only_ok, crate = ::memo));
         assert_eq!(shown(&args), ["namespace a", "price_entry(sku)", "namespace b"]);
+        assert_eq!(shown(&read(quote!(R, tag = "t:{t}"))), [r#"tag ::core::format_args!("t:{t}")"#]);
         assert!(args.only_ok.is_some() && args.krate.is_some());
     }
 
@@ -288,9 +300,9 @@ mod tests {
 
     #[test]
     fn what_uses_the_arguments_is_known() {
-        let args = read(quote!(price(sku), self.cache, namespace = "a"));
+        let args = read(quote!(price(sku), self.cache, namespace = "a", tag = "t"));
         let shown: Vec<String> = args.expressions().map(|expr| expr.to_token_stream().to_string()).collect();
-        assert_eq!(shown, ["price_entry (sku)", "self . cache"]);
-        assert_eq!(args.in_region().count(), 1);
+        assert_eq!(shown, ["price_entry (sku)", ":: core :: format_args ! (\"t\")", "self . cache"]);
+        assert_eq!(args.in_region().count(), 2);
     }
 }

@@ -28,13 +28,13 @@ fn targets(args: &Args, _: &Item, errors: &mut Errors) {
         }
         (Some(region), None) => errors.at(
             region,
-            "nothing of this region is named: add `namespace = \"..\"`. If it is a cached function, call it with the \
+            "nothing of this region is named: add `namespace = \"..\"` or `tag = \"..\"`. If it is a cached function, call it with the \
              arguments of the entry: `price(sku)`",
         ),
         (None, None) if args.targets.is_empty() => errors.at_span(
             Span::call_site(),
-            "nothing to invalidate: name calls of cached functions, `#[invalidates(price(sku))]`, or namespaces of a \
-             region, `#[invalidates(REGION, namespace = \"images\")]`",
+            "nothing to invalidate: name calls of cached functions, `#[invalidates(price(sku))]`, or namespaces and \
+             tags of a region, `#[invalidates(REGION, namespace = \"images\")]`",
         ),
         _ => {}
     }

@@ -68,6 +68,10 @@ fn targets(args: &Args, krate: &syn::Path) -> TokenStream {
             let name = &given.value;
             quote_spanned!(Span::mixed_site()=> region.invalidate_namespace(#name))
         }
+        Target::Tag(given) => {
+            let tag = &given.value;
+            quote_spanned!(Span::mixed_site().located_at(tag.span())=> region.invalidate_tag(#tag))
+        }
     });
     let targets = quote!([#(#targets),*]);
     match &args.region {
