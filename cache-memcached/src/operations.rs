@@ -189,11 +189,12 @@ impl Memcached {
         self.invalidated_on(self.owner(key), &[key, region], answer)
     }
 
-    /// An invalidation is done when the node owes neither it nor what may have taken its place.
+    /// An invalidation is done when the node has answered it, or owes neither it nor what may have taken its place.
     fn invalidated_on(&self, node: usize, owed: &[&FarKey], answer: Answered) -> Invalidated {
         let node = self.nodes().node(node);
-        // Another request of this process may have replayed it meanwhile.
-        if !owed.iter().any(|key| node.owes(key)) {
+        // What is owed still may be another caller's invalidation of the same key, made after this one was sent. And another
+        // request of this process may have replayed this one.
+        if answer.as_ref().is_ok_and(|answer| answer.replayed) || !owed.iter().any(|key| node.owes(key)) {
             return Invalidated::Done;
         }
         let trouble = answer.err().unwrap_or(Trouble::Owed);
