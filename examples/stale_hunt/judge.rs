@@ -162,9 +162,8 @@ impl Verdict {
         damage: &Damage,
     ) {
         // What has no end was being loaded when its process was killed, or hangs.
-        let end = |load: &Load| {
-            ends.get(&load.id).copied().or_else(|| damage.killed(worker_of(load))).unwrap_or(u64::MAX)
-        };
+        let end =
+            |load: &Load| ends.get(&load.id).copied().or_else(|| damage.killed(worker_of(load))).unwrap_or(u64::MAX);
         let mut in_order: Vec<&Load> = loads.values().collect();
         in_order.sort_unstable_by_key(|load| (load.slot, load.began));
         let mut running: Vec<&Load> = Vec::new();
@@ -219,9 +218,10 @@ impl Highest {
 
 /// Why the second of two loads was begun while the first ran.
 fn is_explained(first: &Load, second: &Load, voids: &Highest, damage: &Damage) -> bool {
-    // The right to load was given between the call and the load.
-    let since = first.called;
-    let invalidated = voids.before(second.began + 1).is_some_and(|until| until >= since);
+    // Each got its right to load between its call and its load, and the older right may be that of the second. An invalidation
+    // came between if it may have had its effect after the older right was given, and before the other one was used.
+    let between = |older: &Load, newer: &Load| voids.before(newer.began + 1).is_some_and(|until| until >= older.called);
+    let invalidated = between(first, second) || between(second, first);
     let impatient = [first.way, second.way].contains(&Way::Impatient);
     if invalidated || impatient || worker_of(first) == worker_of(second) {
         // Within a process nothing else explains it: it knows its own loads without the far tier.
@@ -230,7 +230,7 @@ fn is_explained(first: &Load, second: &Load, voids: &Highest, damage: &Damage) -
     let lease = nanos(LEASE);
     let expired = second.began - first.called >= lease || second.began - second.called >= lease;
     let degraded = [first.way, second.way].contains(&Way::Degraded);
-    expired || degraded || damage.forgot(since.min(second.called), second.began)
+    expired || degraded || damage.forgot(first.called.min(second.called), second.began)
 }
 
 fn worker_of(load: &Load) -> u64 {
@@ -312,7 +312,8 @@ mod tests {
 
     #[test]
     fn loads_that_overlap_need_a_reason() {
-        let judged = |damage: &Damage, first: &[Record], second: &[Record]| of(0, damage, &[first, second]).double_loads;
+        let judged =
+            |damage: &Damage, first: &[Record], second: &[Record]| of(0, damage, &[first, second]).double_loads;
         let (none, first, second) = (Damage::default(), [began(0, 1, 10), ended(0, 10, 30)], [began(1, 1, 20)]);
         assert_eq!(judged(&none, &first, &second), 1);
         assert_eq!(judged(&none, &first, &[began(1, 2, 20)]), 0, "another slot");
@@ -322,6 +323,9 @@ mod tests {
             let voided = [began(1, 1, 20), invalidated(0..=3, called, returned, Answer::Done)];
             assert_eq!(judged(&none, &first, &voided), doubles, "invalidated from {called} to {returned}");
         }
+        let waited = Load { id: 1 << 32, slot: 1, called: 2, began: 20, version: 1, way: Way::Plain };
+        let voided = [Record::Began(waited), invalidated(1..=1, 3, 4, Answer::Done)];
+        assert_eq!(judged(&none, &first, &voided), 0, "the second had its right first, and lost it");
         let way = |way| [Record::Began(Load { id: 1 << 32, slot: 1, called: 19, began: 20, version: 1, way })];
         assert_eq!(judged(&none, &first, &way(Way::Degraded)), 0);
         assert_eq!(judged(&none, &first, &way(Way::Impatient)), 0);
@@ -332,7 +336,11 @@ mod tests {
         damage.forgets(12, 14);
         assert_eq!(judged(&damage, &first, &second), 0, "the server forgot who loads");
         let late = 10 + nanos(LEASE);
-        assert_eq!(judged(&none, &[began(0, 1, 10), ended(0, 10, late + 9)], &[began(1, 1, late)]), 0, "the lease ended");
+        assert_eq!(
+            judged(&none, &[began(0, 1, 10), ended(0, 10, late + 9)], &[began(1, 1, late)]),
+            0,
+            "the lease ended"
+        );
     }
 
     #[test]
