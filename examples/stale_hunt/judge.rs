@@ -126,7 +126,7 @@ impl History {
             self.verdict.note(|verdict| &mut verdict.stale, tell);
         }
         let known = self.loads.get(&load);
-        if text == Text::Damaged || !known.is_some_and(|l| (l.slot, l.began, l.version) == (slot, began, version)) {
+        if text == Text::Damaged || known.is_none_or(|l| (l.slot, l.began, l.version) != (slot, began, version)) {
             let tell = || format!("not what the function returned: {read:?} of process {worker}, of {known:?}");
             self.verdict.note(|verdict| &mut verdict.errors, tell);
         }
