@@ -10,6 +10,8 @@ pub struct Damage {
     stopped: Vec<(u64, u64, u64)>,
     /// When servers were killed, and when they answered again and knew nothing.
     forgotten: Vec<(u64, u64)>,
+    /// When connections were cut.
+    cut: Vec<u64>,
 }
 
 impl Damage {
@@ -25,6 +27,10 @@ impl Damage {
         self.forgotten.push((from, to));
     }
 
+    pub fn cuts(&mut self, at: u64) {
+        self.cut.push(at);
+    }
+
     pub fn killed(&self, worker: u64) -> Option<u64> {
         self.killed.get(&worker).copied()
     }
@@ -36,6 +42,11 @@ impl Damage {
             false => 0,
         };
         self.stopped.iter().map(within).sum()
+    }
+
+    /// Whether connections were cut within this time.
+    pub fn was_cut(&self, from: u64, to: u64) -> bool {
+        self.cut.iter().any(|&at| from <= at && at <= to)
     }
 
     /// Whether a server lost what it knew within this time.

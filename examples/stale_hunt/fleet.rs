@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clock::now;
 use crate::damage::Damage;
+use crate::log::Log;
 use crate::options::{Options, Weather};
 use crate::worker::{Job, PATIENCE, Role};
 
@@ -70,6 +71,8 @@ impl Fleet {
         let Options { cache, keys, seed, .. } = self.options;
         let number = self.logs.len() as u64;
         let job = Job { number, role, cache, url: self.url(number), keys, seed, directory: self.directory.clone() };
+        // One that is killed at once has told nothing, and that can be read.
+        Log::open(&job.log())?;
         let mut command = Command::new(env::current_exe()?);
         command.arg("--worker").arg(serde_json::to_string(&job)?);
         // What is said goes to where people look; and who finds this end closed, ends.
@@ -155,8 +158,9 @@ impl Fleet {
     }
 
     /// Ends the connections of those who reach this server through its proxy.
-    pub fn cut(&self, server: usize) {
+    pub fn cut(&mut self, server: usize) {
         if let Some(proxy) = self.proxies.get(server) {
+            self.damage.cuts(now());
             proxy.cut_all();
         }
     }

@@ -16,7 +16,8 @@ use crate::worker::{LEASE, PATIENCE};
 
 /// A call that takes longer hangs: patience may be spent twice, and then the function runs.
 const HANGS: Duration = Duration::from_secs(2 * PATIENCE.as_secs() + 2);
-/// An invalidation that was pending is repeated, and a node that stood still may carry out both.
+/// An invalidation that was pending is repeated, and so is one whose connection ended; both may be carried out, and the first may
+/// be the later one: a node stood still, or the bytes were on their way. That costs a load, and is no double one.
 const REPEATED: Duration = Duration::from_secs(2);
 /// Findings that are told one by one.
 const TOLD: usize = 5;
@@ -90,7 +91,8 @@ impl History {
                 Record::Failed { why } => verdict.note(|verdict| &mut verdict.errors, || why),
                 Record::Invalidated { slots, called, returned, answer: Answer::Done } => {
                     verdict.invalidations += 1;
-                    by_slot[slots].iter_mut().for_each(|slot| slot.done(called, returned, returned));
+                    let repeated = if damage.was_cut(called, returned) { nanos(REPEATED) } else { 0 };
+                    by_slot[slots].iter_mut().for_each(|slot| slot.done(called, returned, returned + repeated));
                 }
                 Record::Invalidated { slots, called, returned, answer: Answer::Pending } => {
                     verdict.invalidations += 1;
@@ -255,7 +257,7 @@ mod tests {
         std::fs::create_dir(&directory).unwrap();
         let log = |(worker, records): (usize, &&[Record])| {
             let path = directory.join(worker.to_string());
-            let log = Log::create(&path).unwrap();
+            let log = Log::open(&path).unwrap();
             records.iter().for_each(|record| log.note(record));
             (worker as u64, path)
         };
@@ -335,6 +337,10 @@ mod tests {
         let mut damage = Damage::default();
         damage.forgets(12, 14);
         assert_eq!(judged(&damage, &first, &second), 0, "the server forgot who loads");
+        let mut damage = Damage::default();
+        damage.cuts(6);
+        let voided = [began(1, 1, 20), invalidated(0..=3, 5, 8, Answer::Done)];
+        assert_eq!(judged(&damage, &first, &voided), 0, "it was sent twice");
         let late = 10 + nanos(LEASE);
         assert_eq!(
             judged(&none, &[began(0, 1, 10), ended(0, 10, late + 9)], &[began(1, 1, late)]),

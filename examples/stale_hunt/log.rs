@@ -79,8 +79,8 @@ pub enum Answer {
 pub struct Log(File);
 
 impl Log {
-    pub fn create(path: &Path) -> io::Result<Self> {
-        Ok(Log(OpenOptions::new().create_new(true).append(true).open(path)?))
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Log(OpenOptions::new().create(true).append(true).open(path)?))
     }
 
     /// Writes a record. A process that cannot tell what it does must not go on.
@@ -188,7 +188,7 @@ mod tests {
             Record::Failed { why: "one line".to_owned() },
         ];
         let path = std::env::temp_dir().join(format!("stale-hunt-log-{}", std::process::id()));
-        let log = Log::create(&path).unwrap();
+        let log = Log::open(&path).unwrap();
         records.iter().for_each(|record| log.note(record));
         (&log.0).write_all(b"ended 1 1").unwrap();
         let mut seen = Vec::new();

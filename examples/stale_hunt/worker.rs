@@ -108,7 +108,7 @@ pub fn run(job: Job) -> Result<(), Failure> {
     registry.configure("hunt", job.settings())?;
     registry.make_global()?;
     let source = Source::open(&job.source(), job.slots())?;
-    let log = Log::create(&job.log())?;
+    let log = Log::open(&job.log())?;
     let worker = Arc::new(Worker { job, log, source, loads: AtomicU64::new(0), ends: AtomicBool::new(false) });
     let told = worker.clone();
     thread::spawn(move || {
