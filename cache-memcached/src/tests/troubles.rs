@@ -310,6 +310,9 @@ fn one_key_that_many_invalidate_at_once_is_done_for_each_that_was_answered() {
         callers.into_iter().for_each(|caller| caller.join().unwrap());
     });
     assert_eq!(BytesBackend::pending(&client), 0);
+    let stats = server.say("stats\r\n");
+    let stat = |name: &str| stats.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<usize>().ok());
+    assert!(stat("STAT delete_misses ").unwrap() <= 6, "what is being settled is not repeated: {stats}");
 }
 
 #[test]
