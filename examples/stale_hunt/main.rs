@@ -4,6 +4,8 @@
 //! `cargo run --release -p examples --bin stale-hunt -- --faults`
 //!
 //! The last line that it prints is for scripts. It ends with 0 if nothing was stale, double or wrong, and enough was tried.
+//! Ctrl-C at a terminal reaches all its processes and servers. If it is killed alone, its processes end by themselves, and its
+//! servers stay.
 
 mod clock;
 mod damage;
