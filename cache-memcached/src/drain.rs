@@ -1,6 +1,7 @@
 //! The one thread of this process that repeats what its nodes are owed, until they have answered.
 //!
-//! It lives only while something is owed that its own request did not settle. It asks a node at most as often as a
+//! It lives only while something is owed that its own request did not settle, and repeats nothing else: what a caller waits for
+//! would be carried out once more, perhaps after he was told that it is done, and cost a load. It asks a node at most as often as a
 //! node that is set aside may be asked, on a connection of its own each time.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -58,12 +59,12 @@ fn run() {
         let nodes = drain().nodes.clone();
         let mut any_answered = false;
         for node in &nodes {
-            while node.owes_any() && settle_some(node).is_ok() {
+            while node.any_left() && settle_some(node).is_ok() {
                 any_answered = true;
             }
         }
         let mut drain = drain();
-        drain.nodes.retain(|node| node.owes_any());
+        drain.nodes.retain(|node| node.any_left());
         if drain.nodes.is_empty() {
             drain.is_running = false;
             return;
@@ -87,7 +88,7 @@ fn settle_some(node: &Arc<Node>) -> Result<(), Trouble> {
 
 fn exchange(node: &Arc<Node>, budget: Budget, connect_timeout: Duration) -> Result<(), Trouble> {
     let mut connection = Connection::open(node, budget.at_most(connect_timeout))?;
-    connection.exchange(&mut Owed { replays: node.pending(TOGETHER) }, budget)
+    connection.exchange(&mut Owed { replays: node.left(TOGETHER) }, budget)
 }
 
 /// Some of what a node is owed.

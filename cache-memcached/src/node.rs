@@ -176,9 +176,19 @@ impl Node {
         self.owed.load(Ordering::Acquire)
     }
 
-    /// Up to so many of them.
-    pub(crate) fn pending(&self, most: usize) -> Vec<Replay> {
-        self.state().pending.some(most)
+    /// A caller who invalidated this has gone without its answer. Whether the node owes it still.
+    pub(crate) fn leave(&self, key: &FarKey) -> bool {
+        self.owes_any() && self.state().pending.leave(key)
+    }
+
+    /// Whether the node owes anything that was left.
+    pub(crate) fn any_left(&self) -> bool {
+        self.owes_any() && self.state().pending.any_left()
+    }
+
+    /// Up to so many of those that were left.
+    pub(crate) fn left(&self, most: usize) -> Vec<Replay> {
+        self.state().pending.left(most)
     }
 
     /// What is due for any of these keys, each once.

@@ -177,7 +177,7 @@ impl Memcached {
     /// Held while an invalidation of these keys or scopes is under way: what is still owed when it is dropped is left to
     /// the thread that repeats it, whether the node did not answer or the caller did not wait.
     pub(crate) fn unless_settled<'a>(&'a self, keys: &'a [FarKey], region: Option<&'a FarKey>) -> UnlessSettled<'a> {
-        UnlessSettled { client: self, keys, region }
+        UnlessSettled { client: self, keys, region, settled: false }
     }
 
     /// How many invalidations its nodes are owed, by whichever region.
@@ -189,11 +189,12 @@ impl Memcached {
         self.invalidated_on(self.owner(key), &[key, region], answer)
     }
 
-    /// An invalidation is done when the node owes neither it nor what may have taken its place.
+    /// An invalidation is done when the node has answered it, or owes neither it nor what may have taken its place.
     fn invalidated_on(&self, node: usize, owed: &[&FarKey], answer: Answered) -> Invalidated {
         let node = self.nodes().node(node);
-        // Another request of this process may have replayed it meanwhile.
-        if !owed.iter().any(|key| node.owes(key)) {
+        // What is owed still may be another caller's invalidation of the same key, made after this one was sent. And another
+        // request of this process may have replayed this one.
+        if answer.as_ref().is_ok_and(|answer| answer.replayed) || !owed.iter().any(|key| node.owes(key)) {
             return Invalidated::Done;
         }
         let trouble = answer.err().unwrap_or(Trouble::Owed);
@@ -238,12 +239,26 @@ pub(crate) struct UnlessSettled<'a> {
     client: &'a Memcached,
     keys: &'a [FarKey],
     region: Option<&'a FarKey>,
+    settled: bool,
+}
+
+impl UnlessSettled<'_> {
+    /// These are the answers. If all is done, what is owed still is another caller's.
+    pub(crate) fn by(mut self, answers: Vec<Invalidated>) -> Vec<Invalidated> {
+        self.settled = answers.iter().all(|answer| matches!(answer, Invalidated::Done));
+        answers
+    }
 }
 
 impl Drop for UnlessSettled<'_> {
     fn drop(&mut self) {
+        if self.settled {
+            return;
+        }
         for node in self.client.nodes().iter() {
-            if node.owes_any() && self.keys.iter().chain(self.region).any(|key| node.owes(key)) {
+            // Each of them is left, not only the first that is owed.
+            let left = self.keys.iter().chain(self.region).filter(|key| node.leave(key)).count();
+            if left > 0 {
                 drain::stir(node);
             }
         }

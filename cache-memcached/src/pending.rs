@@ -41,6 +41,8 @@ struct Entry {
     number: u64,
     /// None for a scope.
     region: Option<usize>,
+    /// Whether a caller has gone without its answer. Until then he who asked is about to settle it himself.
+    left: bool,
 }
 
 /// What was due when a request was sent, and how to tell whether it still is.
@@ -71,7 +73,7 @@ impl Pending {
     fn insert(&mut self, key: &FarKey, due: Due, region: Option<usize>) {
         self.last += 1;
         let number = self.last;
-        let entry = self.entries.entry(key.clone()).or_insert(Entry { due, number, region });
+        let entry = self.entries.entry(key.clone()).or_insert(Entry { due, number, region, left: false });
         (entry.due, entry.number) = (entry.due.max(due), number);
     }
 
@@ -88,11 +90,21 @@ impl Pending {
         Some(Replay { key: key.clone(), due: entry.due, number: entry.number })
     }
 
-    /// Up to so many of them, whatever their keys.
-    pub(crate) fn some(&self, most: usize) -> Vec<Replay> {
+    /// A caller who invalidated this has gone without its answer. Whether it is due still.
+    pub(crate) fn leave(&mut self, key: &FarKey) -> bool {
+        self.entries.get_mut(key).map(|entry| entry.left = true).is_some()
+    }
+
+    /// Whether any was left.
+    pub(crate) fn any_left(&self) -> bool {
+        self.entries.values().any(|entry| entry.left)
+    }
+
+    /// Up to so many of those that were left, whatever their keys.
+    pub(crate) fn left(&self, most: usize) -> Vec<Replay> {
         let replay =
             |(key, entry): (&FarKey, &Entry)| Replay { key: key.clone(), due: entry.due, number: entry.number };
-        self.entries.iter().take(most).map(replay).collect()
+        self.entries.iter().filter(|(_, entry)| entry.left).take(most).map(replay).collect()
     }
 
     /// The node has answered this replay. The entry goes, unless it was made again meanwhile.
@@ -155,6 +167,20 @@ mod tests {
         assert_eq!(pending.len(), 1, "made again after the request was sent");
         pending.done(&pending.of(&key).unwrap());
         assert_eq!(pending.len(), 0);
+    }
+
+    #[test]
+    fn what_a_caller_is_about_to_settle_is_not_left_to_others() {
+        let (key, region) = (key("k"), key("region"));
+        let mut pending = Pending::default();
+        assert!(!pending.leave(&key), "nothing is due");
+        pending.add(&key, Due::Hard, &region);
+        assert!(!pending.any_left() && pending.left(10).is_empty() && pending.of(&key).is_some());
+        assert!(pending.leave(&key) && pending.any_left());
+        pending.add(&key, Due::Hard, &region);
+        let [left] = &pending.left(10)[..] else { panic!("made again, it is left still") };
+        pending.done(left);
+        assert!(!pending.any_left() && pending.len() == 0);
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub(crate) struct Answer {
     /// The reply to its request; none if that was not sent.
     pub(crate) reply: Option<Reply>,
     pub(crate) unsent: Option<Unsent>,
+    /// Whether what the node was owed for the key went out in front, and was carried out.
+    pub(crate) replayed: bool,
     pub(crate) generations: Generations,
     pub(crate) proved: Tick,
 }
@@ -246,10 +248,11 @@ impl Part for Asking<'_> {
 impl Asking<'_> {
     /// The answers, and the places of their asks.
     fn finish(self) -> impl Iterator<Item = (usize, Result<Answer, Trouble>)> {
-        let Asking { asked, outcome, started, .. } = self;
+        let Asking { asked, outcome, started, replays, .. } = self;
         let outcome = outcome.unwrap_or_else(|| Err(Trouble::Dead("the operation was not finished".to_owned())));
-        asked.into_iter().map(move |Asked { place, reply, unsent, .. }| {
-            let answer = |generations| Answer { reply, unsent, generations, proved: started };
+        asked.into_iter().map(move |Asked { ask, place, reply, unsent, .. }| {
+            let replayed = replays.iter().any(|replay| replay.key == *ask.key);
+            let answer = |generations| Answer { reply, unsent, replayed, generations, proved: started };
             (place, outcome.clone().map(answer))
         })
     }

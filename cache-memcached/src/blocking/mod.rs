@@ -69,16 +69,16 @@ impl BytesBackend for Memcached {
 
     fn invalidate(&self, keys: &[FarKey], strength: Strength, region: &FarKey) -> Vec<Invalidated> {
         let asks = self.invalidate_asks(keys, strength, region);
-        let _settled = self.unless_settled(keys, Some(region));
+        let settled = self.unless_settled(keys, Some(region));
         let answers = self.run_now(self.errand("invalidate"), asks, &[]);
-        each(keys, answers, |(key, answer)| self.invalidated(key, region, answer))
+        settled.by(each(keys, answers, |(key, answer)| self.invalidated(key, region, answer)))
     }
 
     fn bump(&self, scopes: &[FarKey]) -> Vec<Invalidated> {
         let asks = self.bump_asks(scopes);
-        let _settled = self.unless_settled(scopes, None);
+        let settled = self.unless_settled(scopes, None);
         let answers = self.run_now(self.errand("bump"), asks, &[]);
-        self.bumped(scopes, answers)
+        settled.by(self.bumped(scopes, answers))
     }
 
     fn pending(&self) -> usize {

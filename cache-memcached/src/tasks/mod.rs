@@ -96,9 +96,8 @@ impl AsyncBytesBackend for Memcached {
         let asks = self.invalidate_asks(keys, strength, region);
         let settled = self.unless_settled(keys, Some(region));
         Box::pin(async move {
-            let _settled = settled;
             let answers = self.run(self.errand("invalidate"), asks, &[]).await;
-            each(keys, answers, |(key, answer)| self.invalidated(key, region, answer))
+            settled.by(each(keys, answers, |(key, answer)| self.invalidated(key, region, answer)))
         })
     }
 
@@ -106,9 +105,8 @@ impl AsyncBytesBackend for Memcached {
         let asks = self.bump_asks(scopes);
         let settled = self.unless_settled(scopes, None);
         Box::pin(async move {
-            let _settled = settled;
             let answers = self.run(self.errand("bump"), asks, &[]).await;
-            self.bumped(scopes, answers)
+            settled.by(self.bumped(scopes, answers))
         })
     }
 

@@ -14,7 +14,7 @@ use cache_core::clock::Clock;
 use cache_core::error::{Error, Result};
 use cache_core::key::FarKey;
 
-use memcached_server::Server;
+use memcached_server::{Fault, Proxy, Server};
 
 use super::{BESIDE, BLACKLIST, IO_TIMEOUT, brisk, client, config, region};
 use crate::{Config, Memcached};
@@ -284,6 +284,35 @@ fn what_is_owed_goes_out_by_itself() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(keys.iter().all(|key| !has(&server, key)));
+}
+
+/// Replies come late, so that each is on its way while others have made the same invalidation again.
+#[test]
+fn one_key_that_many_invalidate_at_once_is_done_for_each_that_was_answered() {
+    let server = Server::start(&[]);
+    let proxy = Proxy::before(server.port());
+    let client = Memcached::of_another_process(config(&[proxy.port()]), Clock::System).unwrap();
+    proxy.set(Fault::Delay(Duration::from_millis(60)));
+    let scope = [region()];
+    std::thread::scope(|threads| {
+        let callers: Vec<_> = (0..6)
+            .map(|caller| {
+                let (client, scope) = (&client, &scope);
+                threads.spawn(move || {
+                    std::thread::sleep(Duration::from_millis(10) * caller);
+                    let of_key = BytesBackend::invalidate(client, &[key()], Strength::Hard, &region());
+                    let of_scope = BytesBackend::bump(client, scope);
+                    assert!(matches!(of_key[..], [Invalidated::Done]), "caller {caller}: {of_key:?}");
+                    assert!(matches!(of_scope[..], [Invalidated::Done]), "caller {caller}: {of_scope:?}");
+                })
+            })
+            .collect();
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+    });
+    assert_eq!(BytesBackend::pending(&client), 0);
+    let stats = server.say("stats\r\n");
+    let stat = |name: &str| stats.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<usize>().ok());
+    assert!(stat("STAT delete_misses ").unwrap() <= 6, "what is being settled is not repeated: {stats}");
 }
 
 #[test]
