@@ -153,7 +153,7 @@ impl<R, C: Future<Output = R>> Future for Answering<R, C> {
 }
 
 /// What the near tier had to say.
-enum Probed<V, C> {
+pub(crate) enum Probed<V, C> {
     Hit(V),
     Miss(Box<C>),
     /// The cache is not asked.
@@ -162,13 +162,13 @@ enum Probed<V, C> {
 
 /// How the caller waits.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Face {
+pub(crate) enum Face {
     Blocking,
     Tasks,
 }
 
 #[inline]
-fn probe<R, O, S, W>(
+pub(crate) fn probe<R, O, S, W>(
     region: &Region,
     served: &Served<'_>,
     key: &mut KeyWriter,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 use crate::backend::Object;
@@ -58,6 +58,8 @@ pub struct Flight {
     led_by: LedBy,
     /// The thread that last polled the load, by its number.
     polled_on: AtomicU64,
+    /// The flight whose load this one's is part of, if it is one of many keys'.
+    part_of: OnceLock<Arc<Flight>>,
     state: Mutex<State>,
 }
 
@@ -74,6 +76,7 @@ impl Flight {
             began,
             led_by,
             polled_on: AtomicU64::new(u64::MAX),
+            part_of: OnceLock::new(),
             state: Mutex::new(State::Loading { waiting: BTreeMap::new(), next: 0 }),
         }
     }
@@ -96,8 +99,14 @@ impl Flight {
         }
     }
 
+    /// The load is the one of `first`: whoever waits for either waits for both.
+    pub(crate) fn loads_with(&self, first: &Arc<Flight>) {
+        let _ = self.part_of.set(first.clone());
+    }
+
+    /// Tells loads apart.
     pub(super) fn id(&self) -> u64 {
-        self.id
+        self.part_of.get().map_or(self.id, |first| first.id)
     }
 
     pub(super) fn led_by(&self) -> LedBy {
@@ -105,7 +114,7 @@ impl Flight {
     }
 
     pub(super) fn polled_on(&self) -> &AtomicU64 {
-        &self.polled_on
+        self.part_of.get().map_or(&self.polled_on, |first| &first.polled_on)
     }
 
     pub(super) fn land(&self, landing: Landing) {

@@ -131,6 +131,16 @@ mod tests {
     }
 
     #[test]
+    fn flights_that_are_loaded_together_are_one_to_whoever_waits() {
+        let [first, second, other] = [(); 3].map(|()| flight(LedBy::Task));
+        second.loads_with(&first);
+        loading(&first, || assert!(!may_wait(&second, LedBy::Task)));
+        let _waits = loading(&first, || relation(&other, LedBy::Task));
+        assert!(loading(&other, || !may_wait(&second, LedBy::Task)), "other -> second, which waits for other");
+        assert!(!may_wait(&second, LedBy::Thread), "this thread polls its load");
+    }
+
+    #[test]
     fn a_thread_does_not_block_on_a_task_that_it_polls() {
         let task = flight(LedBy::Task);
         loading(&task, || ());

@@ -1,5 +1,6 @@
 //! A region without the attribute: by the name of a namespace and the arguments as one value, `("bob", 0)` or `42`.
 
+mod many;
 mod namespace;
 
 use std::fmt::Display;

@@ -6,6 +6,7 @@ pub(crate) mod blocking;
 mod call;
 mod direct;
 mod exchange;
+pub(crate) mod many;
 mod settle;
 pub(crate) mod tasks;
 mod wait;
