@@ -102,6 +102,8 @@ pub struct Tally {
     pub unbounded_waits: u64,
     /// Values that nobody loaded.
     pub unknown: u64,
+    /// The longest time that a read took, in running time of its process.
+    pub longest_read: Duration,
 }
 
 impl Tally {
@@ -112,7 +114,8 @@ impl Tally {
 
     /// Counts what another one has counted.
     pub fn add(&mut self, other: &Tally) {
-        let Tally { reads, loads, sets, invalidations, stale, double_loads, unbounded_waits, unknown } = other;
+        let Tally { reads, loads, sets, invalidations, stale, double_loads, unbounded_waits, unknown, longest_read } =
+            other;
         self.reads += reads;
         self.loads += loads;
         self.sets += sets;
@@ -121,14 +124,17 @@ impl Tally {
         self.double_loads += double_loads;
         self.unbounded_waits += unbounded_waits;
         self.unknown += unknown;
+        self.longest_read = self.longest_read.max(*longest_read);
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { reads, loads, sets, invalidations, stale, double_loads, unbounded_waits, unknown } = self;
+        let Tally { reads, loads, sets, invalidations, stale, double_loads, unbounded_waits, unknown, longest_read } =
+            self;
         write!(f, "invalidations={invalidations} reads={reads} loads={loads} sets={sets} stale={stale} ")?;
-        write!(f, "double_loads={double_loads} unbounded_waits={unbounded_waits} unknown={unknown}")
+        write!(f, "double_loads={double_loads} unbounded_waits={unbounded_waits} unknown={unknown} ")?;
+        write!(f, "longest_read={longest_read:?}")
     }
 }
 

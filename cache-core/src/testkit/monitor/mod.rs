@@ -284,6 +284,7 @@ impl State {
     fn judge_wait(&mut self, read: &ReadRun, now: Tick) {
         let ReadRun { key, process, started, stood, .. } = *read;
         let took = now.since(started).saturating_sub(self.stood(process).saturating_sub(stood));
+        self.tally.longest_read = self.tally.longest_read.max(took);
         if took > self.rules.longest_read {
             self.find(Finding::LongRead { key, process, started, took });
         }

@@ -9,6 +9,7 @@ mod actor;
 mod far;
 mod near;
 pub mod plot;
+pub mod plots;
 mod troubles;
 
 use std::cell::Cell;

@@ -175,6 +175,25 @@ pub enum Flaw {
     SlowAnswers,
 }
 
+/// All of them, but the first.
+pub const FLAWS: [Flaw; 15] = [
+    Flaw::Unfenced,
+    Flaw::UnfencedSet,
+    Flaw::Generations,
+    Flaw::GenerationsAfterLoad,
+    Flaw::EveryVerdictHeld,
+    Flaw::LateProof,
+    Flaw::LatePut,
+    Flaw::DropBeforeVoid,
+    Flaw::DropFirst,
+    Flaw::SameEpoch,
+    Flaw::LaxNesting,
+    Flaw::MemoryRejects,
+    Flaw::EveryTakeWins,
+    Flaw::PendingIsDone,
+    Flaw::SlowAnswers,
+];
+
 impl Plot {
     /// Two processes, one node, a few keys, delays and no faults.
     pub fn calm(tiers: Tiers) -> Self {
