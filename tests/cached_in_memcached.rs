@@ -371,7 +371,7 @@ fn no_name_or_argument_injects_a_command_or_meets_another() {
 }
 
 #[test]
-fn a_near_copy_is_read_anew_once_it_is_too_old() {
+fn a_near_copy_that_is_due_is_asked_about_without_its_value() {
     let server = Server::start(&[]);
     let clock = ManualClock::new();
     let registry = Registry::builder().clock(Clock::Manual(clock.clone())).build();
@@ -381,7 +381,7 @@ fn a_near_copy_is_read_anew_once_it_is_too_old() {
     isolated(&registry, || {
         let hits = || {
             let counts = SHARED.stats().expect("it is configured").total;
-            (counts.near_hits, counts.far_hits, counts.loads)
+            (counts.near_hits, counts.validated, counts.loads)
         };
         assert_eq!((quick(1), quick(1), hits()), (2, 2, (1, 0, 1)));
         clock.advance(Duration::from_millis(900));
@@ -389,6 +389,15 @@ fn a_near_copy_is_read_anew_once_it_is_too_old() {
         clock.advance(Duration::from_millis(200));
         assert_eq!((quick(1), hits()), (2, (2, 1, 1)), "beyond it");
         assert_eq!((quick(1), hits()), (2, (3, 1, 1)), "and near again");
+        assert_eq!(SHARED.stats().expect("it is configured").total.far_hits, 0, "no value was moved");
+        // Somebody else invalidates: what stands there is not what the copy is of.
+        let elsewhere = Registry::new();
+        open_known_schemes(&elsewhere);
+        let settings = Settings::new().ttl(Duration::from_secs(60)).far(server.url());
+        elsewhere.configure("shared", settings).expect("good settings");
+        elsewhere.region("shared").invalidate_namespace("quick").wait().expect("the server is there");
+        clock.advance(Duration::from_millis(1100));
+        assert_eq!((quick(1), hits()), (2, (3, 1, 2)), "loaded anew");
     });
 }
 

@@ -52,8 +52,8 @@ mod recorder {
     pub(crate) mod __private {
         use super::{CALLS, Debug, Entry, Region, Told};
         pub(crate) use cache::__private::{
-            Alone, NearOnly, OkOnly, OutcomeOfOther, OutcomeOfResult, Returns, Serde, Shared, SharedBy, SharingOfClone,
-            SharingOfOther, Whole,
+            Alone, NearOnly, OkOnly, OutcomeOfOther, OutcomeOfResult, OwnPolicy, Returns, Serde, Shared, SharedBy,
+            SharingOfClone, SharingOfOther, Whole,
         };
         use std::future::Future;
         use std::time::Duration;
@@ -64,7 +64,7 @@ mod recorder {
             pub(crate) namespace: &'static str,
             pub(crate) arguments: &'static [&'static str],
             pub(crate) version: u16,
-            pub(crate) ttl: Option<Duration>,
+            pub(crate) policy: OwnPolicy,
         }
 
         pub(crate) struct Site(SiteSpec);
@@ -115,6 +115,10 @@ mod recorder {
 
             pub(crate) fn force(self, force: bool) -> Self {
                 self.and(format!("force {force}"))
+            }
+
+            pub(crate) fn max_staleness(self, bound: Duration) -> Self {
+                self.and(format!("max_staleness {bound:?}"))
             }
 
             pub(crate) fn cache_if(self, keep: fn(&u64) -> bool) -> Self {
@@ -185,7 +189,7 @@ fn only() -> recorder::Told {
     told.remove(0)
 }
 
-#[cached(FAR, "images", ttl = "1m 30s", version = 3, crate = recorder)]
+#[cached(FAR, "images", ttl = "1m 30s", jitter = "20%", max_staleness = "0s", version = 3, crate = recorder)]
 fn images(owner: &str, page: u32) -> Result<u64, String> {
     Ok(owner.len() as u64 + u64::from(page))
 }
@@ -204,7 +208,12 @@ fn a_call_tells_its_site_its_region_its_key_and_its_terms() {
             namespace: "images",
             arguments: &["owner", "page"],
             version: 3,
-            ttl: Some(Duration::from_secs(90)),
+            policy: recorder::__private::OwnPolicy {
+                ttl: Some(Duration::from_secs(90)),
+                jitter: Some(0.2),
+                max_staleness: Some(Duration::ZERO),
+                ..recorder::__private::OwnPolicy::NONE
+            },
         }
     );
 }
@@ -233,6 +242,7 @@ fn the_companions_share_the_site_the_region_and_the_key() {
     skip(anew, again),
     when = id < 10,
     force = anew || named(again),
+    max_staleness = Duration::from_secs(id),
     cache_if = |value| *value > 1,
     ttl_of = |value: &u64| Some(Duration::from_secs(*value)),
     weight = weigh,
@@ -263,7 +273,8 @@ async fn conditions_see_the_arguments_of_the_call() {
         let call = only();
         assert_eq!(call.key, [id.to_string()]);
         assert_eq!(call.terms[..5], ["Whole", "Alone", "NearOnly", &format!("when {when}"), &format!("force {force}")]);
-        assert_eq!(call.terms[5..], rest);
+        assert_eq!(call.terms[5..8], rest);
+        assert_eq!(call.terms[8..], [format!("max_staleness {:?}", Duration::from_secs(id))]);
     }
     assert_eq!(conditions_refresh(1, false, "").await, 1);
     assert_eq!(only().terms.last().map(String::as_str), Some("force true"));

@@ -14,11 +14,11 @@ pub mod key;
 
 pub mod generation;
 
+pub mod reach;
+
 pub mod policy;
 
 pub mod freshness;
-
-pub mod reach;
 
 pub mod outcome;
 

@@ -6,6 +6,7 @@ pub use crate::key::{KeyArgument, KeyWriter};
 pub use crate::outcome::{
     Alone, OkOnly, OutcomeOfOther, OutcomeOfResult, Returns, Shared, SharedBy, SharingOfClone, SharingOfOther, Whole,
 };
+pub use crate::policy::OwnPolicy;
 pub use crate::region::{Entry, Region};
 pub use crate::site::{Site, SiteSpec};
 pub use crate::terms::Terms;
@@ -67,5 +68,5 @@ pub fn entry<R, W>(site: &'static Site, region: &Region, key: &mut KeyWriter, _w
         })?;
         Ok(Some(Bound { namespace: state.namespace(spec.namespace), key: key.to_key(), state }))
     });
-    Entry::new(bound, EntryTerms { ttl: spec.ttl, version: spec.version })
+    Entry::new(bound, EntryTerms { policy: spec.policy, version: spec.version })
 }

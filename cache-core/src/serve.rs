@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::board::is_loading;
 use crate::drive::{self, Call};
@@ -41,9 +42,18 @@ impl<'a> Served<'a> {
         }
     }
 
+    /// How old the proof of a near copy may be for the function, if it says so itself.
+    #[inline]
+    fn max_staleness(&self) -> Option<Duration> {
+        match self {
+            Served::Site(site) => site.spec().policy.max_staleness,
+            Served::Direct { .. } => None,
+        }
+    }
+
     fn terms(&self) -> EntryTerms {
         match self {
-            Served::Site(site) => EntryTerms { ttl: site.spec().ttl, version: site.spec().version },
+            Served::Site(site) => EntryTerms { policy: site.spec().policy, version: site.spec().version },
             Served::Direct { .. } => EntryTerms::default(),
         }
     }
@@ -171,8 +181,9 @@ where
     let namespace = served.namespace(&state);
     match key {
         Ok(key) => {
+            let bound = terms.max_staleness.or(served.max_staleness());
             if terms.ask == Ask::Cache
-                && let Some(value) = near_hit(state.as_arc(), namespace.as_arc(), key)
+                && let Some(value) = near_hit(state.as_arc(), namespace.as_arc(), key, bound)
             {
                 return Probed::Hit(value);
             }
@@ -183,12 +194,22 @@ where
 }
 
 #[inline]
-fn near_hit<V: Clone + 'static>(state: &RegionState, namespace: &NamespaceState, key: KeyRef<'_>) -> Option<V> {
+fn near_hit<V: Clone + 'static>(
+    state: &RegionState,
+    namespace: &NamespaceState,
+    key: KeyRef<'_>,
+    bound: Option<Duration>,
+) -> Option<V> {
     let near = state.near.as_deref().filter(|_| state.is_open())?;
     let now = state.clock.now_or_just_after();
     let mut hit = None;
     near.visit(key, &mut |object| {
-        if object.serves(now) {
+        let serves = match bound {
+            // Where the near tier is the only one, nothing is ever in doubt.
+            Some(bound) if state.far.is_some() => object.serves_within(bound, now),
+            _ => object.serves(now),
+        };
+        if serves {
             hit = object.value().downcast_ref::<V>().cloned();
         }
     });
@@ -247,7 +268,14 @@ where
         register::<O::Value>(site, state, namespace, key);
     }
     let own = served.terms();
-    let policy = own.policy(&state.policy);
+    let policy = match state.policy_of(&own.policy) {
+        Ok(policy) => policy,
+        Err(error) => {
+            let name = namespace.name();
+            state.complain("policy", name, format_args!("`{name}` runs uncached, for it cannot be kept so: {error}"));
+            return through(format_args!("{error}"));
+        }
+    };
     let call = Call::begin(state.clone(), namespace.clone(), tiers, key, terms, policy, own.version);
     Probed::Miss(Box::new(call))
 }

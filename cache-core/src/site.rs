@@ -1,9 +1,9 @@
 //! A cached function, as the attribute knows it: one `static` beside each.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use crate::key::KeyWriter;
+use crate::policy::OwnPolicy;
 use crate::region::StateRef;
 use crate::state::{NamespaceState, RegionState};
 
@@ -18,8 +18,8 @@ pub struct SiteSpec {
     pub arguments: &'static [&'static str],
     /// Its `version`.
     pub version: u16,
-    /// Its `ttl`; `None` is the region's.
-    pub ttl: Option<Duration>,
+    /// Where it differs from the region's policy.
+    pub policy: OwnPolicy,
 }
 
 /// A cached function, and where its results were found to be kept.

@@ -12,6 +12,8 @@ pub struct Terms<R, O: Outcome<R>, S, W> {
     pub(crate) sharing: S,
     pub(crate) ask: Ask,
     pub(crate) keep: Conditions<O::Value>,
+    /// How old the proof of a near copy may be for this call; `None` is what the policy says.
+    pub(crate) max_staleness: Option<Duration>,
     types: PhantomData<Types<R, O, W>>,
 }
 
@@ -64,7 +66,7 @@ impl<R, O: Outcome<R>, S, W> Terms<R, O, S, W> {
     #[inline]
     pub(crate) fn of(ask: Ask, sharing: S) -> Self {
         let keep = Conditions { cache_if: None, only_some: None, ttl_of: None, weight: None };
-        Terms { sharing, ask, keep, types: PhantomData }
+        Terms { sharing, ask, keep, max_staleness: None, types: PhantomData }
     }
 
     /// Unless `condition`, the call goes straight through.
@@ -84,6 +86,14 @@ impl<R, O: Outcome<R>, S, W> Terms<R, O, S, W> {
         if condition && self.ask == Ask::Cache {
             self.ask = Ask::Anew;
         }
+        self
+    }
+
+    /// A near copy serves this call only if it was shown to be current no longer than `bound` ago.
+    #[must_use]
+    #[inline]
+    pub fn max_staleness(mut self, bound: Duration) -> Self {
+        self.max_staleness = Some(bound);
         self
     }
 

@@ -2,8 +2,6 @@
 //!
 //! There is one table of options; whatever is wrong is noted, and reading goes on behind the next comma.
 
-use std::time::Duration;
-
 use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
@@ -11,6 +9,8 @@ use syn::punctuated::Punctuated;
 use syn::{Expr, Ident, Lit, LitStr, Path, Token, token};
 
 use crate::errors::{Errors, nearest};
+use crate::given::{Given, string, twice};
+use crate::policy::{POLICY, PolicyArgs};
 
 /// How an option is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,13 @@ const OPTIONS: &[(&str, Form, &str)] = &[
     ("region", Form::Value, "region = LONG_TERM"),
     ("namespace", Form::Value, "namespace = \"images\""),
     ("ttl", Form::Value, "ttl = \"10m\""),
+    ("stale_while_revalidate", Form::Value, "stale_while_revalidate = \"5m\""),
+    ("stale_if_error", Form::Value, "stale_if_error = \"1d\""),
+    ("throttle", Form::Value, "throttle = \"1s\""),
+    ("jitter", Form::Value, "jitter = \"10%\""),
+    ("patience", Form::Value, "patience = \"5s\""),
+    ("lease", Form::Value, "lease = \"30s\""),
+    ("max_staleness", Form::Value, "max_staleness = \"1s\""),
     ("key", Form::List, "key(owner, page)"),
     ("skip", Form::List, "skip(self, db)"),
     ("version", Form::Value, "version = 2"),
@@ -59,25 +66,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("local", "near_only"),
 ];
 
-/// An option as it was given: the word, for messages, and the value.
-pub(crate) struct Given<T> {
-    pub(crate) word: Ident,
-    pub(crate) value: T,
-}
-
 /// Where the results live.
 pub(crate) enum RegionArg {
     /// By name, configured at run time.
     Named(LitStr),
     /// Whatever gives a region.
-    Expr(Expr),
-}
-
-/// How long the results live.
-pub(crate) enum Ttl {
-    /// Written out.
-    Fixed(Duration),
-    /// A constant expression of type `Duration`.
     Expr(Expr),
 }
 
@@ -112,7 +105,7 @@ pub(crate) enum CompanionsArg {
 pub(crate) struct Args {
     pub(crate) region: Option<RegionArg>,
     pub(crate) namespace: Option<LitStr>,
-    pub(crate) ttl: Option<Given<Ttl>>,
+    pub(crate) policy: PolicyArgs,
     pub(crate) key: Option<Given<Vec<Expr>>>,
     pub(crate) skip: Option<Given<Vec<Ident>>>,
     pub(crate) version: Option<Given<u16>>,
@@ -160,7 +153,8 @@ impl Args {
             _ => None,
         };
         let key = self.key.iter().flat_map(|key| &key.value);
-        key.chain(region).chain(self.when.iter().chain(&self.force).map(|given| &given.value))
+        let staleness = self.policy.max_staleness().map(|(_, expr)| expr);
+        key.chain(region).chain(self.when.iter().chain(&self.force).map(|given| &given.value)).chain(staleness)
     }
 
     /// Whether `name` was given in `skip(..)`.
@@ -251,7 +245,7 @@ impl Args {
                 None => self.namespace(&input.parse()?),
                 Some(_) => Err(twice(&word)),
             },
-            "ttl" => put(&mut self.ttl, word, input.parse()?),
+            word_of_policy if POLICY.contains(&word_of_policy) => self.policy.read(word, input),
             "version" => put(&mut self.version, word, version(&input.parse()?)?),
             "when" => put(&mut self.when, word, input.parse()?),
             "cache_if" => put(&mut self.cache_if, word, input.parse()?),
@@ -317,26 +311,6 @@ impl Parse for RegionArg {
     }
 }
 
-impl Parse for Ttl {
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        const ALLOWED: &str = "write a number and a unit, such as \"90s\", \"10m\", \"1h 30m\", \"7days\"";
-        let value: Expr = input.parse()?;
-        let Some(text) = string(&value) else {
-            return match value {
-                Expr::Lit(_) => Err(syn::Error::new_spanned(&value, format!("a time to live has a unit: {ALLOWED}"))),
-                value => Ok(Ttl::Expr(value)),
-            };
-        };
-        match humantime::parse_duration(&text.value()) {
-            Ok(Duration::ZERO) => {
-                Err(syn::Error::new(text.span(), "nothing is kept for no time at all: a time to live is above 0"))
-            }
-            Ok(ttl) => Ok(Ttl::Fixed(ttl)),
-            Err(_) => Err(syn::Error::new(text.span(), format!("this is not a time to live: {ALLOWED}"))),
-        }
-    }
-}
-
 impl Parse for CompanionsArg {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let wrong = "write `companions = false`, or another stem for their names: `companions = \"other\"`";
@@ -375,10 +349,6 @@ fn once<T>(slot: &mut Option<T>, value: T, word: &Ident) -> syn::Result<()> {
     Ok(())
 }
 
-fn twice(word: &Ident) -> syn::Error {
-    syn::Error::new(word.span(), format!("`{word}` is given twice"))
-}
-
 fn names(list: ParseStream<'_>) -> syn::Result<Vec<Ident>> {
     let name = |input: ParseStream<'_>| {
         let name = input
@@ -402,18 +372,6 @@ fn one_of<T: Copy, const N: usize>(input: ParseStream<'_>, choices: [(&str, T); 
     let wrong = |span: Span| syn::Error::new(span, format!("expected {}", expected()));
     let word = input.call(Ident::parse_any).map_err(|error| wrong(error.span()))?;
     choices.iter().find(|(name, _)| word == *name).map(|(_, choice)| *choice).ok_or_else(|| wrong(word.span()))
-}
-
-fn string(value: &Expr) -> Option<LitStr> {
-    match value {
-        Expr::Lit(literal) => match &literal.lit {
-            Lit::Str(text) => Some(text.clone()),
-            _ => None,
-        },
-        // What a `macro_rules!` macro was given comes in an invisible group.
-        Expr::Group(group) => string(&group.expr),
-        _ => None,
-    }
 }
 
 /// The option that `word` is or was probably meant to be.
@@ -447,6 +405,10 @@ mod tests {
         let args = Args::parse(tokens, &mut errors);
         assert!(errors.is_empty(), "{:?}", errors.messages());
         args
+    }
+
+    fn constant(args: &Args) -> String {
+        args.policy.constant(&syn::parse_quote!(::cache)).to_string()
     }
 
     fn refused(tokens: TokenStream) -> Vec<String> {
@@ -504,7 +466,10 @@ mod tests {
             companions = "other",
             crate = ::memo
         ));
-        assert!(matches!(args.ttl.as_ref().unwrap().value, Ttl::Fixed(ttl) if ttl == Duration::from_secs(5400)));
+        assert!(
+            constant(&args)
+                .contains("ttl : :: core :: option :: Option :: Some (:: core :: time :: Duration :: new (5400 , 0))")
+        );
         assert_eq!(args.key.as_ref().unwrap().value.len(), 2);
         assert!(args.skips("self") && args.skips("db") && !args.skips("a"));
         assert_eq!(args.version.unwrap().value, 3);
@@ -515,22 +480,6 @@ mod tests {
         assert!(args.share_errors.is_some());
         assert!(matches!(args.companions.unwrap().value, CompanionsArg::Stem(stem) if stem.is_ident("other")));
         assert_eq!(args.krate.unwrap().value.to_token_stream().to_string(), ":: memo");
-    }
-
-    #[test]
-    fn a_ttl_is_a_literal_with_a_unit_or_an_expression() {
-        assert!(matches!(read(quote!(R, "n", ttl = TTL)).ttl.unwrap().value, Ttl::Expr(_)));
-        assert!(matches!(read(quote!(R, "n", ttl = Duration::from_secs(5))).ttl.unwrap().value, Ttl::Expr(_)));
-        for (tokens, message) in [
-            (quote!(ttl = "ten minutes"), "this is not a time to live"),
-            (quote!(ttl = ""), "this is not a time to live"),
-            (quote!(ttl = 600), "a time to live has a unit"),
-            (quote!(ttl = "0s"), "above 0"),
-        ] {
-            let messages = refused(tokens);
-            assert_eq!(messages.len(), 1);
-            assert!(messages[0].contains(message), "{messages:?}");
-        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ const RULES: &[Rule] = &[
     receiver,
     argument_attributes,
     mutable_arguments,
+    policy,
     key_or_skip,
     known_names,
     something_to_tell_calls_apart,
@@ -111,6 +112,10 @@ fn mutable_arguments(_: &Args, item: &Item, errors: &mut Errors) {
             errors.at(argument.ty(), message);
         }
     }
+}
+
+fn policy(args: &Args, _: &Item, errors: &mut Errors) {
+    args.policy.check(errors);
 }
 
 fn key_or_skip(args: &Args, _: &Item, errors: &mut Errors) {

@@ -8,7 +8,7 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Attribute, Expr, ExprReference, Ident, Token};
 
-use crate::args::{RegionArg, Ttl};
+use crate::args::RegionArg;
 use crate::model::{Apart, Companions, Header, Model, Outcome, Shape, Sharing, Site, Wire};
 
 /// The function and its companions.
@@ -152,15 +152,7 @@ fn site(model: &Model, companions: &Companions) -> TokenStream {
 fn statics(model: &Model) -> TokenStream {
     let krate = &model.krate;
     let Site { function, namespace, arguments, version } = &model.site;
-    let ttl = match &model.ttl {
-        None => quote!(::core::option::Option::None),
-        Some(Ttl::Expr(ttl)) => quote_spanned!(ttl.span()=> ::core::option::Option::Some(#ttl)),
-        Some(Ttl::Fixed(ttl)) => {
-            let seconds = Literal::u64_unsuffixed(ttl.as_secs());
-            let nanos = Literal::u32_unsuffixed(ttl.subsec_nanos());
-            quote!(::core::option::Option::Some(::core::time::Duration::new(#seconds, #nanos)))
-        }
-    };
+    let policy = &model.policy;
     let version = Literal::u16_unsuffixed(*version);
     let region = match &model.region {
         RegionArg::Named(name) => quote!(static REGION: #krate::Region = #krate::Region::named(#name);),
@@ -172,7 +164,7 @@ fn statics(model: &Model) -> TokenStream {
             namespace: #namespace,
             arguments: &[#(#arguments),*],
             version: #version,
-            ttl: #ttl,
+            policy: #policy,
         });
         #region
     }

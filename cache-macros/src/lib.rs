@@ -6,6 +6,10 @@ use proc_macro2::TokenStream;
 
 mod errors;
 
+mod given;
+
+mod policy;
+
 mod args;
 
 mod item;

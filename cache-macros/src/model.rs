@@ -11,8 +11,9 @@ use syn::{
     Visibility, parse_quote,
 };
 
-use crate::args::{Args, CompanionsArg, ErrorsArg, Given, OutcomeArg, RegionArg, Ttl};
+use crate::args::{Args, CompanionsArg, ErrorsArg, OutcomeArg, RegionArg};
 use crate::attrs::{self, Role};
+use crate::given::Given;
 use crate::item::{Argument, Form, Item};
 use crate::signature;
 use crate::types::shows_lifetime;
@@ -26,7 +27,8 @@ pub(crate) struct Model {
     pub(crate) output: Type,
     pub(crate) body: Group,
     pub(crate) site: Site,
-    pub(crate) ttl: Option<Ttl>,
+    /// Where the function differs from its region's policy.
+    pub(crate) policy: TokenStream,
     pub(crate) region: RegionArg,
     pub(crate) key: Vec<Expr>,
     pub(crate) terms: Terms,
@@ -146,7 +148,6 @@ impl Model {
         let apart = take_apart(&item, &args.expressions().collect::<Vec<_>>());
         let sig = signature::plain(&item);
         Some(Model {
-            krate,
             passed: passed(&item),
             site: Site {
                 function: format!("::{}", item.sig.ident),
@@ -158,8 +159,9 @@ impl Model {
             terms: Terms::new(&args, &output),
             output: *output,
             body: item.body,
-            ttl: args.ttl.map(|ttl| ttl.value),
+            policy: args.policy.constant(&krate),
             region: args.region?,
+            krate,
             key,
             apart,
             shape,
@@ -191,6 +193,8 @@ impl Terms {
         let conditions = conditions.into_iter().filter_map(|(method, given)| {
             given.as_ref().map(|given| (Ident::new(method, given.word.span()), Some(given.value.clone())))
         });
+        let staleness = args.policy.max_staleness().map(|(word, bound)| (word.clone(), Some(bound.clone())));
+        let conditions = conditions.chain(staleness);
         Terms {
             outcome,
             sharing,

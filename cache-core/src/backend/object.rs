@@ -142,6 +142,11 @@ impl<V: ?Sized> Object<V> {
         now.as_nanos() < self.serve_until.load(Ordering::Relaxed) && self.is_current()
     }
 
+    /// The same for a read that says itself how old the proof may be, whoever made the entry.
+    pub fn serves_within(&self, max_staleness: Duration, now: Tick) -> bool {
+        self.judge(now) == Freshness::Fresh && self.proved().after(max_staleness) > now && self.is_current()
+    }
+
     /// Whether no scope of the entry was invalidated in this process since its load began.
     #[inline]
     pub fn is_current(&self) -> bool {
@@ -260,6 +265,23 @@ mod tests {
         assert!(object.serves(at(9)) && !object.serves(at(10)), "no proof outlasts the ttl");
         scope.bump();
         assert!(!object.serves(at(2)) && !object.is_current() && object.is_dead(at(2)));
+    }
+
+    #[test]
+    fn a_read_may_say_itself_how_old_the_proof_may_be() {
+        let scope = Arc::new(LocalGeneration::new());
+        let object = object(&scope);
+        assert!(
+            object.serves_within(SECOND, at(1)) && !object.serves_within(SECOND, at(2)),
+            "sooner than the entry says"
+        );
+        assert!(
+            object.serves_within(9 * SECOND, at(9)) && !object.serves_within(20 * SECOND, at(10)),
+            "no longer than it is fresh"
+        );
+        assert!(!object.serves_within(Duration::ZERO, at(1)));
+        scope.bump();
+        assert!(!object.serves_within(SECOND, at(1)), "its scope has ended");
     }
 
     #[test]

@@ -7,16 +7,13 @@ use super::{BackendUrl, Settings, Ttl};
 use crate::error::{Error, Kind, Result};
 use crate::key::{KeyGenerator, Sha1Keys};
 use crate::policy::{DEFAULT_PATIENCE, Policy};
+use crate::reach::Reach;
 use crate::record::{Codec, Compression};
 
 /// The default of `max_value`.
 const MAX_VALUE: u64 = 64 << 20;
 /// The default of `max_staleness` where a near tier stands before a far one.
 const MAX_STALENESS: Duration = Duration::from_secs(1);
-/// memcached counts whole seconds: nothing shorter can be relied on.
-const SHORTEST_FAR: Duration = Duration::from_secs(2);
-/// memcached takes a longer time for a date.
-const LONGEST_FAR: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl Settings {
     /// Checks the settings as a whole, for the region `name`.
@@ -56,7 +53,7 @@ impl Settings {
             lease: self.lease.unwrap_or(DEFAULT_PATIENCE),
             max_staleness: self.max_staleness.unwrap_or(staleness.min(ttl.unwrap_or(staleness))),
         };
-        check_policy(&policy, is_far)?;
+        policy.check(if is_far { Reach::Everywhere } else { Reach::Near })?;
         if self.max_staleness.is_some_and(|staleness| !staleness.is_zero()) && (tier.near.is_none() || !is_far) {
             let value = shown(policy.max_staleness);
             return Err(refused(
@@ -121,51 +118,6 @@ pub(crate) struct Tier {
     pub(crate) far: Option<BackendUrl>,
 }
 
-fn check_policy(policy: &Policy, is_far: bool) -> Result<()> {
-    if !(0.0..=1.0).contains(&policy.jitter) {
-        return Err(refused("jitter", &policy.jitter.to_string(), "`jitter` is a share from 0 to 1"));
-    }
-    if policy.patience.is_zero() {
-        return Err(refused("patience", "0s", "`patience` must be above 0: nobody would ever wait for another's load"));
-    }
-    let windows =
-        [("stale_while_revalidate", policy.stale_while_revalidate), ("stale_if_error", policy.stale_if_error)];
-    if policy.ttl.is_none()
-        && let Some((window, length)) = windows.into_iter().find(|(_, length)| !length.is_zero())
-    {
-        let rule = format!("`{window}` needs a `ttl` that ends, and `ttl` is `never`: nothing ever gets stale");
-        return Err(refused(window, &shown(length), &rule));
-    }
-    if !is_far {
-        return Ok(());
-    }
-    if policy.lease < SHORTEST_FAR {
-        let rule = "`lease` must be at least 2s: memcached counts whole seconds";
-        return Err(refused("lease", &shown(policy.lease), rule));
-    }
-    let Some(ttl) = policy.ttl else { return Ok(()) };
-    if ttl < SHORTEST_FAR {
-        return Err(refused(
-            "ttl",
-            &shown(ttl),
-            "`ttl` must be at least 2s with a far tier: memcached counts whole seconds",
-        ));
-    }
-    if ttl + policy.grace() > LONGEST_FAR {
-        let rule = format!(
-            "`ttl` and the longer of its stale windows, which is {}, must not exceed 30 days together with a far tier: \
-             memcached would take it for a date",
-            shown(policy.grace())
-        );
-        return Err(refused("ttl", &shown(ttl), &rule));
-    }
-    if policy.max_staleness > ttl {
-        let rule = format!("`max_staleness` must not exceed `ttl`, which is {}", shown(ttl));
-        return Err(refused("max_staleness", &shown(policy.max_staleness), &rule));
-    }
-    Ok(())
-}
-
 fn refused(key: &'static str, value: &str, rule: &str) -> Error {
     Error::new(Kind::Config, rule).with("key", key).with("value", value)
 }
@@ -181,6 +133,7 @@ fn shown(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{LONGEST_FAR, SHORTEST_FAR};
 
     fn refusal(settings: Settings) -> String {
         match settings.check("users") {

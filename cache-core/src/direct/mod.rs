@@ -5,6 +5,7 @@ mod namespace;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::drive::Access;
 use crate::error::Result;
 use crate::key::KeyWriter;
 use crate::outcome::{Alone, OkOnly, Returns, Whole};
@@ -21,8 +22,7 @@ impl Region {
     where
         V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
     {
-        let bound = Bound::by_name(self, namespace, &arguments);
-        Get::new(bound.map(|bound| bound.map(|bound| bound.access(EntryTerms::default()))))
+        Get::new(self.access(namespace, &arguments))
     }
 
     /// Stores `value` under `arguments`.
@@ -30,8 +30,7 @@ impl Region {
     where
         V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
     {
-        let bound = Bound::by_name(self, namespace, &arguments);
-        Set::new(bound.map(|bound| bound.map(|bound| bound.access(EntryTerms::default()))), value)
+        Set::new(self.access(namespace, &arguments), value)
     }
 
     /// Makes the entry under `arguments` unreachable: the one that a cached function with these arguments made, whatever
@@ -135,6 +134,11 @@ impl Region {
         let terms = Terms::new(Returns::new(), Whole, Alone, Serde);
         let mut key = KeyWriter::call(namespace, &arguments);
         serve::tasks(self, &Served::direct(namespace), &mut key, terms, (), |()| load())
+    }
+
+    fn access(&self, namespace: &str, arguments: &impl Serialize) -> Result<Option<Access>> {
+        let bound = Bound::by_name(self, namespace, arguments)?;
+        bound.map(|bound| bound.access(EntryTerms::default())).transpose()
     }
 
     fn scope(&self, namespace: Option<&str>) -> Result<Option<BoundScope>> {

@@ -54,6 +54,15 @@ where
             Step::Look => plan.looked(call.look()),
             Step::Join(joining) => plan.joined(call.join(joining, LedBy::Thread)),
             Step::LookAgain => plan.looked_again(call.look_again()),
+            Step::Validate => {
+                call.prepare();
+                let check = match (far, call.to_validate()) {
+                    (Some(far), Some(keys)) => one(far.validate(keys, call.scopes())),
+                    (None, _) => Err(missing_face()),
+                    (_, None) => Err(unasked()),
+                };
+                plan.validated(call.validated(check))
+            }
             Step::Read(recall) => {
                 call.prepare();
                 let seen = match (far, call.to_read(recall)) {

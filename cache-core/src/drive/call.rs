@@ -33,7 +33,7 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     pub(super) version: u16,
     pub(super) tiers: Tiers,
     pub(super) demand: Demand,
-    /// How long before the call began a proof may lie: the policy's `max_staleness`, or nothing for a strict call.
+    /// How long before the call began a proof may lie: its own `max_staleness`, the policy's, or nothing for a strict call.
     pub(super) may_be_stale: Duration,
     /// When the call began.
     pub(super) started: Tick,
@@ -44,6 +44,8 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     /// The near value in hand: a stale one, or one that was found at the second look.
     pub(super) near: Option<Arc<Object>>,
     near_stale: Option<Serving>,
+    /// A fresh near copy whose proof is too old for this call: the far tier may show that it holds.
+    pub(super) near_unproved: Option<Arc<Object>>,
     /// The far value in hand, and how it may be served if it is stale.
     pub(super) far: Option<(Held<O::Value>, Option<Serving>)>,
     /// The instant at which the value in hand was proved.
@@ -143,7 +145,10 @@ where
         };
         let visit = state.board.visit(key);
         let mut call = Call {
-            may_be_stale: if demand == Demand::Policy { policy.max_staleness } else { Duration::ZERO },
+            may_be_stale: match demand {
+                Demand::Policy if tiers == Tiers::NearOverFar => terms.max_staleness.unwrap_or(policy.max_staleness),
+                _ => Duration::ZERO,
+            },
             policy,
             version,
             tiers,
@@ -154,6 +159,7 @@ where
             visit,
             near: None,
             near_stale: None,
+            near_unproved: None,
             far: None,
             proved: Tick::ZERO,
             far_key: None,
@@ -182,6 +188,7 @@ where
             demand: self.demand,
             tiers: self.tiers,
             near_stale: self.near_stale,
+            near_unproved: self.near_unproved.is_some(),
             max_staleness: self.may_be_stale,
             patience: self.policy.patience,
         }
@@ -312,6 +319,7 @@ where
     pub(super) fn found(&mut self, answer: Answer) -> Option<R> {
         let value = match answer {
             Answer::Near => self.near_value(Count::Shared),
+            Answer::Validated => self.near_value(Count::Validated),
             Answer::NearStale => self.near_value(Count::StaleHit),
             Answer::Far => self.far_value(Count::FarHit),
             Answer::FarStale => self.far_value(Count::StaleHit),
@@ -421,9 +429,10 @@ where
     /// Takes the near value in hand if it may be of use, and notes why it could not be served at once.
     fn see_near(&mut self) {
         let Some(near) = &self.state.near else { return };
-        let (mut reason, mut stale) = ("absent", None);
+        let (mut reason, mut stale, mut unproved) = ("absent", None, None);
         near.visit(self.visit.key(), &mut |object| {
-            let serving = match object.judge(self.started) {
+            let freshness = object.judge(self.started);
+            let serving = match freshness {
                 Freshness::Fresh => None,
                 Freshness::Stale => Some(Serving::WhileRevalidating),
                 Freshness::StaleIfError => Some(Serving::OnError),
@@ -437,14 +446,17 @@ where
                 () if !proved => "unproved",
                 () => "expired",
             };
-            if let Some(serving) = serving.filter(|_| reason == "expired") {
-                stale = Some((object.clone(), serving));
+            match serving {
+                Some(serving) if reason == "expired" => stale = Some((object.clone(), serving)),
+                None if reason == "unproved" && freshness == Freshness::Fresh => unproved = Some(object.clone()),
+                _ => {}
             }
         });
         if reason == "other_type" {
             self.other_type();
         }
         self.reason = if self.demand == Demand::Anew { "forced" } else { reason };
+        self.near_unproved = unproved.filter(|object| self.tiers == Tiers::NearOverFar && object.token().is_some());
         if let Some((object, serving)) = stale {
             self.proved = object.proved();
             (self.near, self.near_stale) = (Some(object), Some(serving));

@@ -1,6 +1,7 @@
 //! Reads and writes of one entry without a function: the twins of `get` and `set`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::call::{Call, Held};
 use super::exchange::{missing_face, one, unasked};
@@ -11,7 +12,7 @@ use crate::error::Result;
 use crate::key::Key;
 use crate::observe::Count;
 use crate::outcome::{Alone, Whole};
-use crate::plan::{Answer, Found, Reading, Tiers, Verdict};
+use crate::plan::{Answer, Found, Reading, Tiers, Validated, Verdict};
 use crate::policy::Policy;
 use crate::state::{Far, NamespaceState, RegionState};
 use crate::terms::{Ask, Terms};
@@ -50,6 +51,8 @@ pub(crate) struct Access {
     pub(crate) key: Key,
     pub(crate) policy: Policy,
     pub(crate) version: u16,
+    /// How old the proof of a near copy may be for this read; `None` is what the policy says.
+    pub(crate) max_staleness: Option<Duration>,
 }
 
 type Bare<V, W> = Call<V, Whole, Alone, W>;
@@ -58,8 +61,10 @@ impl Access {
     /// A call without a function; `None` where the region is switched off or paused.
     fn begin<V: Clone + Send + Sync + 'static, W: Wire<V>>(self, ask: Ask) -> Option<Bare<V, W>> {
         let tiers = self.state.tiers_within(W::REACH).filter(|_| self.state.is_open())?;
-        let Access { state, namespace, key, policy, version } = self;
-        Some(Call::begin(state, namespace, tiers, key.as_ref(), Terms::of(ask, Alone), policy, version))
+        let Access { state, namespace, key, policy, version, max_staleness } = self;
+        let mut terms = Terms::of(ask, Alone);
+        terms.max_staleness = max_staleness;
+        Some(Call::begin(state, namespace, tiers, key.as_ref(), terms, policy, version))
     }
 }
 
@@ -70,6 +75,14 @@ pub(crate) fn get_blocking<V: Clone + Send + Sync + 'static, W: Wire<V>>(access:
     }
     let Some(far) = call.far() else { return Ok(None) };
     let Some(far) = far.blocking.clone() else { return Err(missing_face()) };
+    if call.near_unproved.is_some() {
+        call.prepare();
+        let Some(keys) = call.to_validate() else { return Err(unasked()) };
+        let check = one(far.validate(keys, call.scopes()));
+        if call.validated(check) == Validated::Holds {
+            return Ok(call.found(Answer::Validated));
+        }
+    }
     for recall in [Recall::Allowed, Recall::Never] {
         call.prepare();
         let Some(read) = call.to_read_only(recall) else { return Err(unasked()) };
@@ -95,6 +108,14 @@ pub(crate) async fn get_async<V: Clone + Send + Sync + 'static, W: Wire<V>>(acce
     }
     let Some(far) = call.far() else { return Ok(None) };
     let Some(far) = far.tasks.clone() else { return Err(missing_face()) };
+    if call.near_unproved.is_some() {
+        call.prepare();
+        let Some(keys) = call.to_validate() else { return Err(unasked()) };
+        let check = one(far.validate(keys, call.scopes()).await);
+        if call.validated(check) == Validated::Holds {
+            return Ok(call.found(Answer::Validated));
+        }
+    }
     for recall in [Recall::Allowed, Recall::Never] {
         call.prepare();
         let Some(read) = call.to_read_only(recall) else { return Err(unasked()) };

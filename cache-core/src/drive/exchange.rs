@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::call::{Call, Held, Settled};
 use super::settle::Own;
 use crate::backend::{
-    Claim, Fill, FillOutcome, Filled, HandBack, Kept, Lease, Object, Read, Recall, Returned, Seen, Stamp, Take, Token,
+    Check, Claim, Fill, FillOutcome, Filled, HandBack, Kept, Lease, Object, Read, Recall, Returned, Seen, Stamp, Take,
+    Token,
 };
 use crate::board::Fence;
 use crate::error::{Error, Kind, Result};
@@ -16,7 +17,7 @@ use crate::generation::{GenerationDigest, Generations};
 use crate::key::FarKey;
 use crate::observe::Count;
 use crate::outcome::{Outcome, Sharing};
-use crate::plan::{Demand, Found, Reading, Serving, Tiers, Verdict};
+use crate::plan::{Demand, Found, Reading, Serving, Tiers, Validated, Verdict};
 use crate::record::{Miss, WriteError};
 use crate::wire::{Expected, Making, ReadBack, Unwritable, Wire};
 
@@ -60,6 +61,34 @@ where
     pub(super) fn to_read_only(&self, recall: Recall) -> Option<Read<'_>> {
         let keys = self.far_key.as_ref().map(std::slice::from_ref)?;
         Some(Read { keys, scopes: &self.namespace.scopes, lease: Lease::None, grace: self.policy.grace(), recall })
+    }
+
+    /// The key of the near copy that may be shown to hold; `None` if it has no far form.
+    pub(super) fn to_validate(&self) -> Option<&[FarKey]> {
+        self.far_key.as_ref().map(std::slice::from_ref)
+    }
+
+    /// What the node answered: the near copy is renewed if it is what stands there, under the same generations.
+    pub(super) fn validated(&mut self, answer: Result<Check>) -> Validated {
+        let (Some(object), Some(far)) = (self.near_unproved.take(), &self.state.far) else { return Validated::Changed };
+        match answer {
+            Ok(Check { token, marked_stale, generations, proved, .. }) => {
+                self.state.far_answered();
+                let same = token.is_some() && token == object.token();
+                let digest = generations.digest(far.epoch, &self.namespace.scopes);
+                if !same || marked_stale || digest != object.generations() {
+                    return Validated::Changed;
+                }
+                object.renew(proved, self.proof_ends(proved));
+                self.near = Some(object);
+                Validated::Holds
+            }
+            Err(error) => {
+                self.far_failed(&error);
+                self.reason = "far_error";
+                Validated::Failed
+            }
+        }
     }
 
     /// The claim that is to be taken on what was read; `None` if there is nothing to take it on.

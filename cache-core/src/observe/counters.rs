@@ -49,6 +49,7 @@ macro_rules! counts {
 
 counts! {
     NearHit near_hits "calls answered by the near tier",
+    Validated validated "calls answered by the near tier after the far one showed, without the value, that its copy is current",
     FarHit far_hits "calls answered by the far tier",
     StaleHit stale_hits "calls answered with a stale value, under a stale policy",
     Shared shared "calls answered by a load that another caller led",
@@ -62,7 +63,7 @@ counts! {
     LongLoad long_loads "loads that lasted longer than `lease`",
     Takeover takeovers "times a claim was taken on a record that gives none by itself",
     Alone unshared "loads that ran unshared: inside themselves, or after patience was spent twice, or without a timer",
-    Bypass bypassed "calls that went straight through: `when`, paused, no face of the backend for this kind of call",
+    Bypass bypassed "calls that went straight through: `when`, paused, no face of the backend for this kind of call, a policy that the region cannot keep",
     Discarded discarded "values that were not kept: `cache_if`, `only_some`, `ttl_of`",
     Stored stored "values stored in the far tier",
     SentBytes sent_bytes "bytes of the records sent to the far tier; an observer is told of the records alone",
@@ -138,7 +139,7 @@ impl fmt::Debug for Counters {
 impl Counts {
     /// Calls that were answered without running the function, among all that asked the cache; `None` before the first.
     pub fn hit_ratio(&self) -> Option<f64> {
-        let hits = self.near_hits + self.far_hits + self.stale_hits + self.shared;
+        let hits = self.near_hits + self.validated + self.far_hits + self.stale_hits + self.shared;
         let calls = hits + self.loads + self.unshared;
         (calls > 0).then(|| hits as f64 / calls as f64)
     }

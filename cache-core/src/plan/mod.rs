@@ -6,7 +6,8 @@
 //!
 //! | asked | answer -> next |
 //! |---|---|
-//! | [`Step::Look`] | a load is in flight here -> serve stale if allowed and proved, else `Follow`; a claim was left here -> `Join`; else `Read` (far), or `Join` (near only) |
+//! | [`Step::Look`] | a load is in flight here -> serve stale if allowed and proved, else `Follow`; a claim was left here -> `Join`; else `Validate` (an unproved near copy), `Read` (far), or `Join` (near only) |
+//! | [`Step::Validate`] | the near copy holds -> done; changed -> `Read`; failed -> `Join`, degraded |
 //! | [`Step::Read`] | fresh -> done; stale + claim elsewhere -> serve stale; stale or missing + claim won -> `Join`; missing + claim elsewhere -> follow here, else `Pause`; dead -> `Take` (R6); of a higher version -> `Join`, stored nowhere far; failed -> the same, degraded |
 //! | [`Step::Join`] | leads -> `LookAgain` if there is a near tier, then `Load`; follows -> `HandBack` what was won, then `Follow` |
 //! | [`Step::Follow`] | proved late enough -> done (R1); not -> from the start, in the next group; failed for all -> done; failed for its leader alone -> once more, then alone; patience spent -> `Overtake`, then alone |
@@ -22,5 +23,5 @@ mod tests;
 pub use one::Plan;
 pub use step::{
     Answer, Brief, Demand, Followed, Found, Joined, Joining, Land, Load, Loaded, Looked, Reading, Serving, Step, Tiers,
-    Verdict,
+    Validated, Verdict,
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::step::{
     Answer, Brief, Demand, Followed, Found, Joined, Joining, Land, Load, Loaded, Looked, Reading, Serving, Step, Tiers,
-    Verdict,
+    Validated, Verdict,
 };
 use crate::backend::{Claim, Kept, Recall};
 use crate::clock::Tick;
@@ -29,6 +29,8 @@ pub struct Plan {
     then: Then,
     /// Whether the board said that the source has just failed.
     resting: bool,
+    /// Whether the near copy has been asked about.
+    validated: bool,
     /// Whether a node's own generations have been asked for.
     asked: bool,
     /// Whether the call leads already, and reads only to have the stale value in hand if its load fails.
@@ -71,6 +73,7 @@ impl Plan {
             claim: Hold::Nothing,
             then: Then::Read,
             resting: false,
+            validated: false,
             asked: false,
             leads: false,
             takes: 0,
@@ -94,7 +97,18 @@ impl Plan {
             (Looked::Left { claim: true, .. }, Then::Wait) => Step::Join(Joining::Normally),
             (_, Then::Wait) => self.pause(),
             _ if self.brief.tiers == Tiers::Near => Step::Join(Joining::Normally),
+            _ if self.may_validate() => Step::Validate,
             _ => Step::Read(Recall::Allowed),
+        }
+    }
+
+    /// Answers [`Step::Validate`].
+    pub fn validated(&mut self, validated: Validated) -> Step {
+        self.validated = true;
+        match validated {
+            Validated::Holds => Step::Done(Answer::Validated),
+            Validated::Changed => Step::Read(Recall::Allowed),
+            Validated::Failed => Step::Join(Joining::Normally),
         }
     }
 
@@ -296,6 +310,10 @@ impl Plan {
     fn patience_spent(&mut self, joining: Joining) -> Step {
         self.spent += 1;
         if self.spent > 1 { Step::Load(Load::Alone) } else { Step::Join(joining) }
+    }
+
+    fn may_validate(&self) -> bool {
+        self.brief.near_unproved && !self.validated && self.brief.demand != Demand::Anew
     }
 
     fn may_serve(&self, serving: Option<Serving>) -> bool {

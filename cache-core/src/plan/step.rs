@@ -18,6 +18,8 @@ pub struct Brief {
     pub tiers: Tiers,
     /// Whether the near tier holds a stale value that is proved (R1), and how it may be served.
     pub near_stale: Option<Serving>,
+    /// Whether the near tier holds a fresh copy of a far record whose proof is too old for this call.
+    pub near_unproved: bool,
     /// How long before `started` a proof may lie.
     pub max_staleness: Duration,
     /// How long to wait for somebody else's load.
@@ -64,6 +66,8 @@ pub enum Step {
     Join(Joining),
     /// See whether the near tier has a fresh value by now: [`Plan::looked_again`].
     LookAgain,
+    /// Ask far, without the value, whether the near copy is current: [`Plan::validated`].
+    Validate,
     /// Read far, and claim the right to load: [`Plan::read`].
     Read(Recall),
     /// Claim the right to load what gives no claim by itself (R6): [`Plan::read`].
@@ -130,6 +134,8 @@ pub enum Land {
 pub enum Answer {
     /// The near tier's value, found at the second look.
     Near,
+    /// The near tier's value, which the far one has just shown to be current.
+    Validated,
     /// The near tier's stale value.
     NearStale,
     /// The far tier's value.
@@ -189,6 +195,17 @@ pub enum Reading {
         overdue: bool,
     },
     /// It did not.
+    Failed,
+}
+
+/// What a far node said of a near copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Validated {
+    /// It is what stands there.
+    Holds,
+    /// It is not, or cannot be compared.
+    Changed,
+    /// Nothing.
     Failed,
 }
 

@@ -19,6 +19,7 @@ fn brief() -> Brief {
         demand: Demand::Policy,
         tiers: Tiers::Far,
         near_stale: None,
+        near_unproved: false,
         max_staleness: Duration::ZERO,
         patience: 30 * SECOND,
     }
@@ -65,6 +66,8 @@ fn following(brief: Brief) -> Plan {
     assert_eq!(plan.looked(Looked::Flight), FOLLOW);
     plan
 }
+
+mod validate;
 
 mod look {
     use super::*;

@@ -62,10 +62,14 @@ impl Bound {
     }
 
     /// The entry, to be read or written on these terms.
-    pub(crate) fn access(self, terms: EntryTerms) -> Access {
-        let policy = terms.policy(&self.state.policy);
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Config`] if the region cannot keep it on these terms.
+    pub(crate) fn access(self, terms: EntryTerms) -> Result<Access> {
+        let policy = self.state.policy_of(&terms.policy)?;
         let Bound { state, namespace, key } = self;
-        Access { state, namespace, key, policy, version: terms.version }
+        Ok(Access { state, namespace, key, policy, version: terms.version, max_staleness: None })
     }
 
     /// The key as the far tier knows it, if there is one.

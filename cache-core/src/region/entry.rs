@@ -9,7 +9,7 @@ use super::{Get, Invalidate, Set};
 use crate::drive::Access;
 use crate::error::Result;
 use crate::key::Key;
-use crate::policy::Policy;
+use crate::policy::OwnPolicy;
 use crate::wire::{Serde, Wire};
 
 /// The entry of one call of a cached function that returns `R`: what its companion `NAME_entry` gives.
@@ -32,15 +32,8 @@ type BoundError = std::sync::Arc<crate::error::Error>;
 /// What the function says of its entries.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct EntryTerms {
-    pub(crate) ttl: Option<std::time::Duration>,
+    pub(crate) policy: OwnPolicy,
     pub(crate) version: u16,
-}
-
-impl EntryTerms {
-    /// The region's policy, with the function's own terms.
-    pub(crate) fn policy(&self, region: &Policy) -> Policy {
-        Policy { ttl: self.ttl.or(region.ttl), ..*region }
-    }
 }
 
 impl<R, W> Entry<R, W> {
@@ -107,7 +100,7 @@ impl<R, W> WholeEntry<R, W> {
     }
 
     fn access(&self) -> Result<Option<Access>> {
-        Ok(self.bound()?.map(|bound| bound.access(self.terms)))
+        self.bound()?.map(|bound| bound.access(self.terms)).transpose()
     }
 }
 

@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::bound::{Bound, BoundScope, all_done};
 use crate::backend::{AsyncBytesBackend, BoxFuture, Strength};
@@ -190,6 +191,15 @@ pub struct Get<V, W = Serde> {
 impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Get<V, W> {
     pub(crate) fn new(bound: Result<Option<Access>>) -> Self {
         Get { bound, running: None, wire: PhantomData }
+    }
+
+    /// A near copy answers only if it was shown to be current no longer than `bound` ago: 0 always asks the far tier.
+    /// In a region without both tiers this changes nothing.
+    pub fn max_staleness(mut self, bound: Duration) -> Self {
+        if let Ok(Some(access)) = &mut self.bound {
+            access.max_staleness = Some(bound);
+        }
+        self
     }
 
     /// Does it in this thread.

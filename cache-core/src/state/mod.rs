@@ -10,16 +10,17 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use self::node_watch::NodeWatch;
 use crate::backend::{AsyncBytesBackend, BytesBackend, NodeStats, Object, ObjectBackend, Put};
 use crate::board::Board;
 use crate::clock::Clock;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
 use crate::key::{FarKey, KeyGenerator, KeyPlace, KeyRef, Scope, scope_key};
 use crate::observe::{Complaints, Count, Event, Observer, Stats};
 use crate::plan::Tiers;
-use crate::policy::Policy;
+use crate::policy::{OwnPolicy, Policy};
 use crate::reach::Reach;
 use crate::record::{Codec, Compression};
 
@@ -134,6 +135,24 @@ impl RegionState {
             node_watch: NodeWatch::default(),
             namespaces: RwLock::default(),
         }
+    }
+
+    /// The policy of a function that differs by `own` from its region's.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Config`] if there can be no such policy in this region.
+    pub(crate) fn policy_of(&self, own: &OwnPolicy) -> Result<Policy> {
+        if *own == OwnPolicy::NONE {
+            return Ok(self.policy);
+        }
+        let mut policy = own.over(&self.policy);
+        if self.near.is_none() || self.far.is_none() {
+            // Said for the day when the region has both tiers.
+            policy.max_staleness = Duration::ZERO;
+        }
+        let reach = if self.far.is_some() { Reach::Everywhere } else { Reach::Near };
+        policy.check(reach).map(|()| policy).map_err(|error| error.with("region", &*self.name))
     }
 
     /// Which tiers there are; `None` for a region that is off.

@@ -15,6 +15,7 @@ use cache_core::config::{BackendUrl, Settings};
 use cache_core::error::Result;
 use cache_core::observe::Count;
 use cache_core::outcome::{Outcome, Sharing};
+use cache_core::policy::OwnPolicy;
 use cache_core::region::{Get, Invalidate, Reached, Region, Set, SetOutcome};
 use cache_core::registry::{OpenContext, Opened, Registry};
 use cache_core::rt::{self, KeyWriter, Serde, Site, SiteSpec, Terms, Wire};
@@ -234,7 +235,7 @@ pub fn many_threads(threads: usize) -> tokio::runtime::Runtime {
 
 /// A function as the attribute describes it.
 pub fn function(name: &'static str, namespace: &'static str) -> SiteSpec {
-    SiteSpec { function: name, namespace, arguments: &["n"], version: 0, ttl: None }
+    SiteSpec { function: name, namespace, arguments: &["n"], version: 0, policy: OwnPolicy::NONE }
 }
 
 pub fn site(spec: SiteSpec) -> &'static Site {

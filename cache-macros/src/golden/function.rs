@@ -105,7 +105,10 @@ fn __cached_site_images() -> &'static ::cache::__private::Site {
         namespace: "images",
         arguments: &["owner", "page"],
         version: 0,
-        ttl: ::core::option::Option::Some(::core::time::Duration::new(600, 0)),
+        policy: ::cache::__private::OwnPolicy {
+            ttl: ::core::option::Option::Some(::core::time::Duration::new(600, 0)),
+            ..::cache::__private::OwnPolicy::NONE
+        },
     });
     &SITE
 }

@@ -111,7 +111,7 @@ impl Shop {
             namespace: "price",
             arguments: &["sku"],
             version: 0,
-            ttl: ::core::option::Option::None,
+            policy: ::cache::__private::OwnPolicy::NONE,
         });
         static REGION: ::cache::Region = ::cache::Region::named("short_term");
         (&SITE, &REGION)

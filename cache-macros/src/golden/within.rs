@@ -7,7 +7,7 @@ impl Shop {
                     namespace: "price",
                     arguments: &[::core::stringify!(self.shop), "id"],
                     version: 0,
-                    ttl: ::core::option::Option::None,
+                    policy: ::cache::__private::OwnPolicy::NONE,
                 });
                 &SITE
             };
