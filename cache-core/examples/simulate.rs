@@ -18,11 +18,30 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cache_core::testkit::Tally;
-use world::plot::{FLAWS, Flaw};
+use world::plot::Flaw;
 use world::plots::{PLOTS, plot_of};
 
 const USAGE: &str = "simulate [--invalidations N] [--threads N] [--first SEED] [--virtual-seconds N] [--seed SEED] \
                      [--without RULE]";
+
+/// What may be left out.
+const FLAWS: [Flaw; 15] = [
+    Flaw::Unfenced,
+    Flaw::UnfencedSet,
+    Flaw::Generations,
+    Flaw::GenerationsAfterLoad,
+    Flaw::EveryVerdictHeld,
+    Flaw::LateProof,
+    Flaw::LatePut,
+    Flaw::DropBeforeVoid,
+    Flaw::DropFirst,
+    Flaw::SameEpoch,
+    Flaw::LaxNesting,
+    Flaw::MemoryRejects,
+    Flaw::EveryTakeWins,
+    Flaw::PendingIsDone,
+    Flaw::SlowAnswers,
+];
 
 struct Arguments {
     invalidations: u64,

@@ -5,7 +5,10 @@
 
 mod world;
 
+use std::time::Duration;
+
 use world::plot::*;
+use world::plots::{PLOTS, plot_of};
 use world::{Outcome, run};
 
 /// What must be found where a rule is left out.
@@ -36,7 +39,6 @@ fn guards(plot: &Plot, flaw: Flaw, found: Found) {
     let Some(caught) = (0..SEEDS).find(|seed| found.is_in(&run(*seed, &flawed))) else {
         panic!("{flaw:?}, and none of {SEEDS} runs shows it");
     };
-    println!("{flaw:?} {:?}: seed {caught}", plot.tiers);
     for seed in 0..=caught {
         clean(seed, plot);
     }
@@ -116,12 +118,12 @@ fn without_the_verdict_followers_get_what_was_invalidated() {
 fn with_proofs_dated_at_the_reply_near_copies_outlive_their_bound() {
     let plot = Plot {
         troubles: &[Trouble::LongPause],
-        every: 2 * SECOND,
-        lasts: 20 * SECOND,
+        faults: Faults { reply_delay: Duration::ZERO..=40 * MILLI, ..Faults::delays() },
+        every: SECOND,
+        lasts: 15 * SECOND,
         processes: 3,
         keys: 4,
-        write_rest: 2 * SECOND,
-        read_rest: 20 * MILLI,
+        write_rest: 600 * MILLI,
         ..Plot::calm(Tiers::Both)
     };
     guards(&plot, Flaw::LateProof, Found::Stale);
@@ -130,7 +132,7 @@ fn with_proofs_dated_at_the_reply_near_copies_outlive_their_bound() {
 /// R1.
 #[test]
 fn with_proofs_dated_at_a_slow_reply_near_copies_outlive_their_bound() {
-    let faults = Faults { reply_delay: 0 * MILLI..=400 * MILLI, ..Faults::delays() };
+    let faults = Faults { reply_delay: Duration::ZERO..=400 * MILLI, ..Faults::delays() };
     let plot = Plot { faults, write_rest: 2 * SECOND, lasts: 10 * SECOND, keys: 1, ..Plot::calm(Tiers::Both) };
     guards(&plot, Flaw::LateProof, Found::Stale);
 }
@@ -155,7 +157,7 @@ fn if_the_near_copy_is_dropped_first_a_process_reads_what_it_has_invalidated() {
 
 #[test]
 fn if_the_near_copy_comes_after_the_landing_a_key_is_loaded_again() {
-    guards(&Plot { write_rest: 0 * MILLI, ..Plot::calm(Tiers::Near) }, Flaw::LatePut, Found::DoubleLoad);
+    guards(&Plot { write_rest: Duration::ZERO, ..Plot::calm(Tiers::Near) }, Flaw::LatePut, Found::DoubleLoad);
 }
 
 #[test]
@@ -172,7 +174,7 @@ fn if_a_load_reads_other_functions_as_any_call_does_their_staleness_is_kept() {
 
 #[test]
 fn if_remembered_generations_reject_fresh_records_are_loaded_again() {
-    let plot = Plot { scopes: 50, remember: 300 * MILLI, write_rest: SECOND, ..Plot::calm(Tiers::Both) };
+    let plot = Plot { scopes: 100, remember: 300 * MILLI, processes: 4, write_rest: SECOND, ..Plot::calm(Tiers::Far) };
     guards(&plot, Flaw::MemoryRejects, Found::DoubleLoad);
 }
 
@@ -193,6 +195,16 @@ fn if_pending_were_done_an_invalidation_would_be_lost() {
 #[test]
 fn if_the_far_tier_answered_later_than_it_may_a_long_wait_would_be_found() {
     guards(&Plot { loads: Loads::Any, ..Plot::calm(Tiers::Far) }, Flaw::SlowAnswers, Found::LongWait);
+}
+
+/// What a process remembers of generations costs it neither a claim nor a second load.
+#[test]
+fn remembered_generations_cost_no_claim() {
+    for tiers in SHARED {
+        for seed in 0..5 {
+            clean(seed, &Plot { scopes: 40, remember: 50 * MILLI, processes: 3, ..Plot::calm(tiers) });
+        }
+    }
 }
 
 #[test]
@@ -242,6 +254,15 @@ fn an_invalidation_may_be_dropped_at_every_wait() {
             clean(wait as u64, &Plot { dropped: Dropped::AtWait(wait), ..Plot::calm(tiers) });
             clean(wait as u64, &Plot { dropped: Dropped::AtWait(wait), loads: Loads::Any, ..Plot::rough(tiers) });
         }
+    }
+}
+
+/// A little of what the example `simulate` does for as long as it is asked.
+#[test]
+fn every_plot_of_a_long_run_goes_well() {
+    for seed in 0..PLOTS {
+        let (_, plot) = plot_of(seed, 3 * SECOND);
+        clean(seed, &plot);
     }
 }
 

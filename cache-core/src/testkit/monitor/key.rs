@@ -19,6 +19,8 @@ pub(super) struct KeyState {
     pub(super) open: usize,
     /// Until when an invalidation may have revoked what is here.
     pub(super) touched: Option<Tick>,
+    /// Loads that have begun since.
+    pub(super) since: u32,
     pub(super) running: Vec<Running>,
     /// The load that began last of those that gave a value, and its process.
     pub(super) loaded: Option<(Tick, u32)>,
@@ -66,6 +68,7 @@ impl KeyState {
     pub(super) fn given_up(&mut self, until: Tick) {
         self.open = self.open.saturating_sub(1);
         self.touched = self.touched.max(Some(until));
+        self.since = 0;
     }
 
     pub(super) fn load_ends(&mut self, id: LoadId, end: LoadEnd) {

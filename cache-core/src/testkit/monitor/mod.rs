@@ -44,6 +44,11 @@ pub struct Rules {
     pub lease: Duration,
     /// How long a request and its reply are under way, at the most, where nothing is wrong.
     pub way: Duration,
+    /// How long processes remember generations: for so long after an invalidation each of them may load once under one
+    /// that has ended.
+    pub memory: Duration,
+    /// How many processes there are.
+    pub processes: u32,
     /// How long after trouble a load is explained by it.
     pub aftermath: Duration,
     /// The longest that a read may take, in running time of its process.
@@ -182,6 +187,7 @@ impl Monitor {
         }
         if let Some(state) = state.key(key) {
             state.running.push(Running { id, process, began: now });
+            state.since = state.since.saturating_add(1);
         }
         LoadRun { monitor: self.clone(), id, is_judged: true, has_ended: false }
     }
@@ -291,12 +297,15 @@ impl State {
     }
 
     fn judge_load(&mut self, key: u32, process: u32, now: Tick) {
-        let Rules { lease, ttl, way, aftermath, .. } = self.rules;
+        let Rules { lease, ttl, way, memory, processes, aftermath, .. } = self.rules;
         let trouble_until = self.trouble.map(|trouble| trouble.after(aftermath));
         let Some(state) = self.keys.get(key as usize) else { return };
         // Nothing is known to have revoked the right to load, or the value, of one that began then.
         let stands = |began: Tick| {
-            let revoked = state.open > 0 || state.touched.is_some_and(|touched| touched.after(way) >= began);
+            // More than one for each process is what no memory explains.
+            let memory = if state.since <= processes { memory } else { Duration::ZERO };
+            let touched = state.touched.map(|touched| touched.after(way + memory));
+            let revoked = state.open > 0 || touched.is_some_and(|touched| touched >= began);
             !revoked && trouble_until.is_none_or(|until| until < began)
         };
         let beside = state.running.iter().find(|first| stands(first.began) && now.since(first.began) < lease);

@@ -15,6 +15,8 @@ fn rules(max_staleness: Duration) -> Rules {
         ttl: 60 * BOUND,
         lease: 2 * BOUND,
         way: 5 * MILLI,
+        memory: Duration::ZERO,
+        processes: 2,
         aftermath: 3 * BOUND,
         longest_read: 10 * BOUND,
         longest_invalidation: BOUND,
@@ -190,6 +192,22 @@ fn a_load_is_explained_by_an_invalidation_by_trouble_by_a_failure_and_by_time() 
     hand.load(2, 1);
     assert_eq!(hand.found(), (0, 1, 0, 0), "a lease has ended");
     drop(slow);
+}
+
+#[test]
+fn who_remembers_generations_may_load_once_more() {
+    let hand = Hand::new(Duration::ZERO);
+    hand.monitor.state().rules.memory = 100 * MILLI;
+    hand.load(1, 0);
+    hand.pass(BOUND);
+    hand.invalidate(1, 0);
+    hand.pass(50 * MILLI);
+    for process in [1, 2, 1] {
+        hand.load(process, 0);
+    }
+    assert_eq!(hand.found(), (0, 0, 0, 0), "one for each process, and one that is good");
+    hand.load(2, 0);
+    assert_eq!(hand.found(), (0, 1, 0, 0));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use cache_core::policy::OwnPolicy;
 use cache_core::region::Region;
 use cache_core::rt::{self, KeyWriter, OutcomeOfOther, Returns, Serde, SharingOfOther, Site, SiteSpec, Terms};
 use cache_core::testkit::{InvalidationRun, LoadEnd, LoadId, SimFar};
@@ -32,12 +33,27 @@ struct Wide {
     more: [u8; 3],
 }
 
-static PLAIN: Site =
-    Site::new(SiteSpec { function: "sim::plain", namespace: "ns", arguments: &["n"], version: 0, ttl: None });
-static LATER: Site =
-    Site::new(SiteSpec { function: "sim::later", namespace: "ns", arguments: &["n"], version: 1, ttl: None });
-static OTHER: Site =
-    Site::new(SiteSpec { function: "sim::other", namespace: "ns", arguments: &["n"], version: 0, ttl: None });
+static PLAIN: Site = Site::new(SiteSpec {
+    function: "sim::plain",
+    namespace: "ns",
+    arguments: &["n"],
+    version: 0,
+    policy: OwnPolicy::NONE,
+});
+static LATER: Site = Site::new(SiteSpec {
+    function: "sim::later",
+    namespace: "ns",
+    arguments: &["n"],
+    version: 1,
+    policy: OwnPolicy::NONE,
+});
+static OTHER: Site = Site::new(SiteSpec {
+    function: "sim::other",
+    namespace: "ns",
+    arguments: &["n"],
+    version: 0,
+    policy: OwnPolicy::NONE,
+});
 
 /// The source said no.
 struct Failed;

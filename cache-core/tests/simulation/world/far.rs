@@ -77,23 +77,25 @@ impl FlawedFar {
 
     fn flawed(&self, key: &FarKey, seen: Seen) -> Seen {
         let mut seen = Seen { generations: self.generations(seen.generations), ..seen };
-        match (self.flaw, seen.token) {
-            (Flaw::LateProof, _) => seen.proved = self.clock.now(),
-            (Flaw::MemoryRejects, _) => seen.remembered = false,
-            (Flaw::GenerationsAfterLoad, Some(token)) if seen.record.is_some() => {
-                let aliases = self.aliases.lock().unwrap();
-                if let Some((told, made_under)) = aliases.get(&(key.clone(), token))
-                    && *made_under == seen.generations
-                {
-                    seen.generations = told.clone();
-                }
-            }
+        match self.flaw {
+            Flaw::LateProof => seen.proved = self.clock.now(),
+            Flaw::MemoryRejects => seen.remembered = false,
+            _ if seen.record.is_some() => seen.generations = self.aliased(key, seen.token, seen.generations),
             _ => {}
         }
         if seen.claim == Claim::Won || SETTING.get().is_some() {
             self.told.lock().unwrap().insert(key.clone(), seen.generations.clone());
         }
         seen
+    }
+
+    /// A record that was made under the present generations is told those that its reader needs to believe that.
+    fn aliased(&self, key: &FarKey, token: Option<Token>, generations: Generations) -> Generations {
+        let (Flaw::GenerationsAfterLoad, Some(token)) = (self.flaw, token) else { return generations };
+        match self.aliases.lock().unwrap().get(&(key.clone(), token)) {
+            Some((told, made_under)) if *made_under == generations => told.clone(),
+            _ => generations,
+        }
     }
 
     fn told(&self, key: &FarKey, otherwise: &Generations) -> Generations {
@@ -215,7 +217,16 @@ impl AsyncBytesBackend for FlawedFar {
     }
 
     fn validate<'a>(&'a self, keys: &'a [FarKey], scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Result<Check>>> {
-        AsyncBytesBackend::validate(&self.far, keys, scopes)
+        Box::pin(async move {
+            let answers = self.trouble(AsyncBytesBackend::validate(&self.far, keys, scopes).await);
+            let now = self.clock.now();
+            let flaw = |key: &FarKey, check: Check| {
+                let generations = self.aliased(key, check.token, self.generations(check.generations));
+                let proved = if self.flaw == Flaw::LateProof { now } else { check.proved };
+                Check { generations, proved, ..check }
+            };
+            keys.iter().zip(answers).map(|(key, answer)| answer.map(|check| flaw(key, check))).collect()
+        })
     }
 
     fn invalidate<'a>(

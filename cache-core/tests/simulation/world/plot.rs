@@ -175,25 +175,6 @@ pub enum Flaw {
     SlowAnswers,
 }
 
-/// All of them, but the first.
-pub const FLAWS: [Flaw; 15] = [
-    Flaw::Unfenced,
-    Flaw::UnfencedSet,
-    Flaw::Generations,
-    Flaw::GenerationsAfterLoad,
-    Flaw::EveryVerdictHeld,
-    Flaw::LateProof,
-    Flaw::LatePut,
-    Flaw::DropBeforeVoid,
-    Flaw::DropFirst,
-    Flaw::SameEpoch,
-    Flaw::LaxNesting,
-    Flaw::MemoryRejects,
-    Flaw::EveryTakeWins,
-    Flaw::PendingIsDone,
-    Flaw::SlowAnswers,
-];
-
 impl Plot {
     /// Two processes, one node, a few keys, delays and no faults.
     pub fn calm(tiers: Tiers) -> Self {
@@ -264,13 +245,21 @@ impl Plot {
             ttl: self.ttl.saturating_sub(3 * SECOND),
             lease: LEASE.saturating_sub(SECOND),
             way: 2 * way,
+            // Where only scopes are invalidated there is a record, and nothing is loaded before its node was asked.
+            memory: if self.scopes < 100 { self.remember } else { Duration::ZERO },
+            processes: self.processes,
             aftermath: if self.troubles.is_empty() && !self.loses() {
                 LEASE
             } else {
                 *late_by + *io_timeout + 2 * LEASE
             },
-            // Patience is spent twice, for a load elsewhere and for one here; and each request may time out.
-            longest_read: 2 * PATIENCE + 3 * self.load + 8 * *io_timeout,
+            longest_read: if self.troubles.is_empty() && !self.loses() && self.hang_up == 0 {
+                // Two loads, waited for in pauses that are a share of the wait, and some requests.
+                4 * self.load + 24 * way
+            } else {
+                // Patience is spent twice, for a load elsewhere and for one here; and each request may time out.
+                2 * PATIENCE + 3 * self.load + 8 * *io_timeout
+            },
             // A missing generation is made at most three times.
             longest_invalidation: 4 * *io_timeout + 8 * way,
         }
