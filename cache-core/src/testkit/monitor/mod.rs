@@ -232,7 +232,7 @@ impl Monitor {
 
     /// Something went wrong that may explain loads: a request failed, a node or a process stopped or went away.
     pub fn trouble(&self) {
-        self.state().trouble = Some(self.clock.now());
+        self.state().trouble_until(self.clock.now());
     }
 
     /// From now on the process stands still for so long: it is not the waits' fault.
@@ -240,7 +240,7 @@ impl Monitor {
         let until = self.clock.now().after(time);
         let mut state = self.state();
         *state.stood.entry(process).or_default() += time;
-        state.trouble = Some(until);
+        state.trouble_until(until);
     }
 
     /// What was counted so far.
@@ -279,6 +279,11 @@ impl State {
 
     fn stood(&self, process: u32) -> Duration {
         self.stood.get(&process).copied().unwrap_or_default()
+    }
+
+    /// What is over soon does not end what lasts.
+    fn trouble_until(&mut self, until: Tick) {
+        self.trouble = self.trouble.max(Some(until));
     }
 
     /// A number that tells the moment and the key.
@@ -358,7 +363,7 @@ impl LoadRun {
             return;
         }
         if end == LoadEnd::Cancelled {
-            state.trouble = state.trouble.max(Some(now));
+            state.trouble_until(now);
         }
         if let Some(state) = state.key(key_of(self.id)) {
             state.load_ends(self.id, end);
