@@ -93,9 +93,9 @@ where
 
     /// The claim that is to be taken on what was read; `None` if there is nothing to take it on.
     pub(super) fn to_take(&self, kept: Kept) -> Option<Take<'_>> {
-        let (key, token) = (self.far_key.as_ref()?, self.fence?.token);
+        let (key, Fence { token, digest, .. }) = (self.far_key.as_ref()?, self.fence?);
         self.observe(Count::Takeover);
-        self.state.overdue.forget(&self.visit.owned_key(), token);
+        self.state.overdue.forget(&(self.visit.owned_key(), token, digest));
         Some(Take { key, token, kept, lease: self.policy.lease })
     }
 
@@ -146,8 +146,8 @@ where
         self.fence = self.inherited().or(fence);
         let overdue = match (claim, seen.token) {
             (Claim::Elsewhere, Some(token)) if kept != Kept::Stub => {
-                let key = self.visit.owned_key();
-                self.state.overdue.is_overdue(&key, token, self.policy.lease, self.state.clock.now())
+                let claim = (self.visit.owned_key(), token, digest);
+                self.state.overdue.is_overdue(claim, self.policy.lease, self.state.clock.now())
             }
             _ => false,
         };
