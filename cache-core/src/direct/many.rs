@@ -106,6 +106,9 @@ impl Region {
     }
 }
 
+/// The call for one id.
+type CallForOne<V> = Box<CallOfMany<Option<V>, Serde>>;
+
 /// The ids that were asked for, and what is known of each by now.
 struct Asked<K, V> {
     /// Each id once.
@@ -133,12 +136,7 @@ where
     }
 
     /// Looks near for each, and gives the places and calls of those that are to be looked for elsewhere.
-    fn probe(
-        &mut self,
-        region: &Region,
-        namespace: &str,
-        face: Face,
-    ) -> (Vec<usize>, Vec<Box<CallOfMany<Option<V>, Serde>>>) {
+    fn probe(&mut self, region: &Region, namespace: &str, face: Face) -> (Vec<usize>, Vec<CallForOne<V>>) {
         let (mut places, mut calls) = (Vec::new(), Vec::new());
         for (place, (id, value)) in self.ids.iter().zip(&mut self.values).enumerate() {
             let terms = Terms::new(Returns::<Outcome<Option<V>>>::new(), OkOnly, Alone, Serde);

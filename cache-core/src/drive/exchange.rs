@@ -93,9 +93,9 @@ where
 
     /// The claim that is to be taken on what was read; `None` if there is nothing to take it on.
     pub(super) fn to_take(&self, kept: Kept) -> Option<Take<'_>> {
-        let (key, token) = (self.far_key.as_ref()?, self.fence?.token);
+        let (key, Fence { token, digest, .. }) = (self.far_key.as_ref()?, self.fence?);
         self.observe(Count::Takeover);
-        self.state.overdue.forget(&self.visit.owned_key(), token);
+        self.state.overdue.forget(&(self.visit.owned_key(), token, digest));
         Some(Take { key, token, kept, lease: self.policy.lease })
     }
 
@@ -131,17 +131,22 @@ where
             Found::Fresh | Found::Stale(_) | Found::HigherVersion => Kept::Stale,
         };
         self.unfenced = seen.token.is_none();
-        let fence = seen.token.map(|token| Fence { token, kept, digest, won: seen.claim == Claim::Won });
+        // What this call has won by an earlier reading the node tells as anybody's claim.
+        let claim = match (seen.claim, seen.token, self.fence) {
+            (Claim::Elsewhere, Some(token), Some(mine)) if mine.won && mine.token == token => Claim::Won,
+            (claim, ..) => claim,
+        };
+        let fence = seen.token.map(|token| Fence { token, kept, digest, won: claim == Claim::Won });
         let fence = fence.filter(|fence| fence.won || found != Found::HigherVersion);
         self.fence = self.inherited().or(fence);
-        let overdue = match (seen.claim, seen.token) {
+        let overdue = match (claim, seen.token) {
             (Claim::Elsewhere, Some(token)) if kept != Kept::Stub => {
-                let key = self.visit.owned_key();
-                self.state.overdue.is_overdue(&key, token, self.policy.lease, self.state.clock.now())
+                let claim = (self.visit.owned_key(), token, digest);
+                self.state.overdue.is_overdue(claim, self.policy.lease, self.state.clock.now())
             }
             _ => false,
         };
-        Reading::Seen { found, claim: seen.claim, fenced: seen.token.is_some(), overdue }
+        Reading::Seen { found, claim, fenced: seen.token.is_some(), overdue }
     }
 
     /// The hand-back that is to be sent. `None` if nothing is in hand.

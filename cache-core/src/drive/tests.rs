@@ -46,8 +46,14 @@ struct Process {
 
 impl Process {
     fn new(nodes: &SimNodes, is_far: bool) -> Self {
+        Self::remembering(nodes, is_far, Duration::ZERO)
+    }
+
+    /// One whose client remembers generations for so long.
+    fn remembering(nodes: &SimNodes, is_far: bool, time: Duration) -> Self {
         let clock = nodes.clock().clone();
         let sim = Arc::new(nodes.client(Faults::none()));
+        sim.remember_for(time);
         let far = || Far {
             blocking: Some(sim.clone()),
             tasks: Some(sim.clone()),
@@ -177,6 +183,18 @@ fn a_dead_winner_of_a_stale_value_is_timed_by_those_who_see_it() {
     gate.set(true);
     assert_eq!(block_on(&here.clock, dead).unwrap(), Ok(2), "it has its own value, which is refused");
     assert_eq!((here.counts().superseded, there.ask(Ok(9))), (1, Ok(3)));
+}
+
+#[test]
+fn a_claim_that_came_with_remembered_generations_is_used() {
+    let nodes = nodes();
+    let (here, there) = (Process::remembering(&nodes, true, 3600 * SECOND), Process::new(&nodes, true));
+    assert_eq!(here.ask(Ok(1)), Ok(1));
+    here.clock.advance(12 * SECOND);
+    // What is remembered is too old a proof: the node is asked again, and tells this process of its own claim.
+    assert_eq!(here.ask(Ok(2)), Ok(2), "it won the reload, and nobody else will");
+    assert_eq!(there.ask(Ok(9)), Ok(2));
+    assert_eq!((here.counts().loads, there.counts().loads), (2, 0));
 }
 
 #[test]

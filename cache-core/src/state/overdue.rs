@@ -1,6 +1,7 @@
 //! Times the claims that were seen out elsewhere: one that nobody uses for longer than a lease has lost its owner.
 //!
-//! memcached does not time a claim on a stale value, so those who meet it do.
+//! memcached does not time a claim on a stale value, so those who meet it do. A node that restarts gives its numbers again,
+//! but not its generations: the claim of another life is another claim.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use crate::backend::Token;
 use crate::clock::Tick;
+use crate::generation::GenerationDigest;
 use crate::key::Key;
 
 /// Claims that are timed at once; past it, those that are over are forgotten, then all.
@@ -16,12 +18,15 @@ const TIMED: usize = 4096;
 /// When each claim was first seen.
 #[derive(Debug, Default)]
 pub(crate) struct Overdue {
-    seen: Mutex<HashMap<(Key, Token), Tick>>,
+    seen: Mutex<HashMap<Claimed, Tick>>,
 }
 
+/// A claim, as others see it: the key, the token, and the generations that came with it.
+pub(crate) type Claimed = (Key, Token, GenerationDigest);
+
 impl Overdue {
-    /// Whether the claim under `token` has been out since before `now - lease`, as far as this process has seen.
-    pub(crate) fn is_overdue(&self, key: &Key, token: Token, lease: Duration, now: Tick) -> bool {
+    /// Whether the claim has been out since before `now - lease`, as far as this process has seen.
+    pub(crate) fn is_overdue(&self, claim: Claimed, lease: Duration, now: Tick) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= TIMED {
             // A claim that was overdue for a whole lease has been taken over by somebody, or its record has ended.
@@ -30,13 +35,13 @@ impl Overdue {
                 seen.clear();
             }
         }
-        let first = *seen.entry((key.clone(), token)).or_insert(now);
+        let first = *seen.entry(claim).or_insert(now);
         now.since(first) >= lease
     }
 
     /// The claim was taken over, or its slot changed.
-    pub(crate) fn forget(&self, key: &Key, token: Token) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(&(key.clone(), token));
+    pub(crate) fn forget(&self, claim: &Claimed) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(claim);
     }
 }
 
@@ -50,13 +55,15 @@ mod tests {
         let lease = Duration::from_secs(30);
         let overdue = Overdue::default();
         let key = KeyWriter::key_of("ns", &1).expect("a number is a key");
+        let claim = |token, life| (key.clone(), Token(token), GenerationDigest(life));
         let start = Tick::ZERO.after(lease);
-        assert!(!overdue.is_overdue(&key, Token(1), lease, start));
-        assert!(!overdue.is_overdue(&key, Token(1), lease, start.after(lease / 2)));
-        assert!(overdue.is_overdue(&key, Token(1), lease, start.after(lease)));
-        assert!(!overdue.is_overdue(&key, Token(2), lease, start.after(lease)), "another claim has its own time");
-        overdue.forget(&key, Token(1));
-        assert!(!overdue.is_overdue(&key, Token(1), lease, start.after(lease)), "a forgotten one begins anew");
+        assert!(!overdue.is_overdue(claim(1, 7), lease, start));
+        assert!(!overdue.is_overdue(claim(1, 7), lease, start.after(lease / 2)));
+        assert!(overdue.is_overdue(claim(1, 7), lease, start.after(lease)));
+        assert!(!overdue.is_overdue(claim(2, 7), lease, start.after(lease)), "another claim has its own time");
+        assert!(!overdue.is_overdue(claim(1, 8), lease, start.after(lease)), "and so has one of a restarted node");
+        overdue.forget(&claim(1, 7));
+        assert!(!overdue.is_overdue(claim(1, 7), lease, start.after(lease)), "a forgotten one begins anew");
     }
 
     #[test]
@@ -65,7 +72,7 @@ mod tests {
         let overdue = Overdue::default();
         let key = KeyWriter::key_of("ns", &1).expect("a number is a key");
         for token in 0..3 * TIMED as u64 {
-            overdue.is_overdue(&key, Token(token), lease, Tick::ZERO);
+            overdue.is_overdue((key.clone(), Token(token), GenerationDigest(7)), lease, Tick::ZERO);
         }
         assert!(overdue.seen.lock().expect("no panic").len() <= TIMED);
     }

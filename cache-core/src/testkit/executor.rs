@@ -9,7 +9,8 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -29,15 +30,20 @@ struct Tasks {
     all: RefCell<BTreeMap<usize, Option<Running>>>,
     stopped: RefCell<BTreeMap<u32, Tick>>,
     cancelled: RefCell<BTreeSet<usize>>,
-    ready: Arc<Mutex<BTreeSet<usize>>>,
+    ready: Ready,
     next: Cell<usize>,
     steps: Cell<u64>,
     step_limit: Cell<u64>,
 }
 
+/// The tasks that were woken, each at most once. One that has ended meanwhile may still be among them.
+type Ready = Arc<Mutex<Vec<usize>>>;
+
 struct Running {
     name: String,
     process: u32,
+    wake: Arc<WakeTask>,
+    waker: Waker,
     future: Pin<Box<dyn Future<Output = ()>>>,
 }
 
@@ -108,8 +114,10 @@ impl SimExecutor {
         });
         let id = self.tasks.next.get();
         self.tasks.next.set(id + 1);
-        self.tasks.all.borrow_mut().insert(id, Some(Running { name: name.into(), process, future }));
-        self.tasks.wake(id);
+        let wake = Arc::new(WakeTask { id, ready: self.tasks.ready.clone(), queued: AtomicBool::new(false) });
+        wake.wake_by_ref();
+        let running = Running { name: name.into(), process, waker: Waker::from(wake.clone()), wake, future };
+        self.tasks.all.borrow_mut().insert(id, Some(running));
         Task { id, tasks: self.tasks.clone(), slot }
     }
 
@@ -117,6 +125,15 @@ impl SimExecutor {
     pub fn stop(&self, process: u32, time: Duration) {
         let until = self.tasks.clock.now().after(time);
         self.tasks.stopped.borrow_mut().insert(process, until);
+    }
+
+    /// Ends all tasks of a process where they stand: their futures are dropped, and nothing of them runs again.
+    pub fn kill(&self, process: u32) {
+        let of_process = |task: &Option<Running>| task.as_ref().is_some_and(|task| task.process == process);
+        let all = self.tasks.all.borrow();
+        let ids: Vec<usize> = all.iter().filter(|(_, task)| of_process(task)).map(|(id, _)| *id).collect();
+        drop(all);
+        ids.into_iter().for_each(|id| self.tasks.cancel(id));
     }
 
     /// Runs until every task has ended.
@@ -204,41 +221,47 @@ impl<T> Future for Task<T> {
 impl Tasks {
     /// One of the tasks that can run.
     fn pick(&self) -> Option<usize> {
-        let now = self.clock.now();
-        self.stopped.borrow_mut().retain(|_, until| *until > now);
-        let stopped = self.stopped.borrow();
+        let mut stopped = self.stopped.borrow_mut();
+        if !stopped.is_empty() {
+            let now = self.clock.now();
+            stopped.retain(|_, until| *until > now);
+        }
+        let mut ready = self.ready();
+        let mut random = self.random.borrow_mut();
+        if stopped.is_empty() {
+            let place = random.below(ready.len());
+            return (place < ready.len()).then(|| ready.swap_remove(place));
+        }
         let all = self.all.borrow();
-        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        ready.retain(|id| all.contains_key(id));
         let runs = |id: &usize| match all.get(id) {
             Some(Some(task)) => !stopped.contains_key(&task.process),
             _ => false,
         };
-        let able: Vec<usize> = ready.iter().copied().filter(runs).collect();
-        let id = *able.get(self.random.borrow_mut().below(able.len()))?;
-        ready.remove(&id);
-        Some(id)
+        let able: Vec<usize> = (0..ready.len()).filter(|place| runs(&ready[*place])).collect();
+        let place = *able.get(random.below(able.len()))?;
+        Some(ready.swap_remove(place))
     }
 
     fn step(self: &Rc<Self>, id: usize) {
-        self.steps.set(self.steps.get() + 1);
         let taken = self.all.borrow_mut().get_mut(&id).and_then(Option::take);
         let Some(mut task) = taken else { return };
-        let waker = Waker::from(Arc::new(WakeTask { id, ready: self.ready.clone() }));
-        let ended = task.future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
-        let cancelled = self.cancelled.borrow_mut().remove(&id);
+        self.steps.set(self.steps.get() + 1);
+        task.wake.queued.store(false, Ordering::Relaxed);
+        let ended = task.future.as_mut().poll(&mut Context::from_waker(&task.waker)).is_ready();
+        let cancelled = !self.cancelled.borrow().is_empty() && self.cancelled.borrow_mut().remove(&id);
         if ended || cancelled {
             self.all.borrow_mut().remove(&id);
             // Last, and with nothing borrowed: what is dropped may spawn and cancel.
             drop(task);
-        } else {
-            self.all.borrow_mut().insert(id, Some(task));
+        } else if let Some(place) = self.all.borrow_mut().get_mut(&id) {
+            *place = Some(task);
         }
     }
 
     /// The next instant at which somebody may be able to run.
     fn next_instant(&self) -> Option<Tick> {
-        let has_ready = !self.ready.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let all = self.all.borrow();
+        let has_ready = self.ready().iter().any(|id| all.contains_key(id));
         let goes_on = self.stopped.borrow().values().min().copied().filter(|_| has_ready);
         let wakes = self.clock.next_wake().filter(|tick| *tick < Tick::NEVER);
         match (goes_on, wakes) {
@@ -262,8 +285,8 @@ impl Tasks {
         drop(task);
     }
 
-    fn wake(&self, id: usize) {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+    fn ready(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn names(&self) -> Vec<String> {
@@ -273,12 +296,20 @@ impl Tasks {
 
 struct WakeTask {
     id: usize,
-    ready: Arc<Mutex<BTreeSet<usize>>>,
+    ready: Ready,
+    /// Whether it is among the ready ones, or has not been polled since it was.
+    queued: AtomicBool,
 }
 
 impl Wake for WakeTask {
     fn wake(self: Arc<Self>) {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner).insert(self.id);
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.queued.swap(true, Ordering::Relaxed) {
+            self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(self.id);
+        }
     }
 }
 
@@ -312,15 +343,15 @@ impl std::error::Error for Stuck {}
 ///
 /// [`Stuck::Deadlock`] if it waits for anything but the clock.
 pub fn block_on<T>(clock: &ManualClock, future: impl Future<Output = T>) -> Result<T, Stuck> {
-    let ready: Arc<Mutex<BTreeSet<usize>>> = Arc::default();
-    let waker = Waker::from(Arc::new(WakeTask { id: 0, ready: ready.clone() }));
+    let wake = Arc::new(WakeTask { id: 0, ready: Arc::default(), queued: AtomicBool::new(false) });
+    let waker = Waker::from(wake.clone());
     let mut future = std::pin::pin!(future);
     let mut asleep = false;
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return Ok(value);
         }
-        if ready.lock().unwrap_or_else(PoisonError::into_inner).remove(&0) {
+        if wake.queued.swap(false, Ordering::Relaxed) {
             asleep = false;
             continue;
         }
@@ -334,127 +365,4 @@ pub fn block_on<T>(clock: &ManualClock, future: impl Future<Output = T>) -> Resu
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn second(n: u64) -> Duration {
-        Duration::from_secs(n)
-    }
-
-    /// Who took a step, and when, in a run of five tasks that sleep and spawn.
-    fn trace(seed: u64) -> Vec<(usize, Tick)> {
-        let clock = ManualClock::new();
-        let executor = SimExecutor::new(seed, clock.clone());
-        let trace = Rc::new(RefCell::new(Vec::new()));
-        for task in 0..5 {
-            let (trace, clock, spawner) = (trace.clone(), clock.clone(), executor.clone());
-            executor.spawn(format!("task {task}"), async move {
-                for turn in 0..4 {
-                    trace.borrow_mut().push((task, clock.now()));
-                    let rest = second(spawner.random_below(3) as u64);
-                    clock.sleep_until(clock.now().after(rest)).await;
-                    if turn == 2 {
-                        let (trace, clock) = (trace.clone(), clock.clone());
-                        spawner.spawn("child", async move { trace.borrow_mut().push((10 + task, clock.now())) });
-                    }
-                }
-            });
-        }
-        executor.run().unwrap();
-        Rc::try_unwrap(trace).unwrap().into_inner()
-    }
-
-    #[test]
-    fn equal_seeds_give_equal_runs_and_others_give_others() {
-        assert_eq!(trace(1), trace(1));
-        assert_eq!(trace(1).len(), 25);
-        assert!((2..10).any(|seed| trace(seed) != trace(1)));
-    }
-
-    #[test]
-    fn a_task_that_waits_for_what_never_comes_is_a_deadlock_with_its_name() {
-        let executor = SimExecutor::new(0, ManualClock::new());
-        executor.spawn("done", async {});
-        executor.spawn("waits for ever", std::future::pending::<()>());
-        let stuck = executor.run().unwrap_err();
-        assert_eq!(stuck, Stuck::Deadlock(vec!["waits for ever".to_owned()]));
-        assert_eq!(stuck.to_string(), "nobody can run, and nobody sleeps; unfinished: waits for ever");
-    }
-
-    #[test]
-    fn a_task_that_never_ends_is_noticed() {
-        let executor = SimExecutor::new(0, ManualClock::new());
-        executor.limit_steps(100);
-        executor.spawn(
-            "spins",
-            std::future::poll_fn(|cx| {
-                cx.waker().wake_by_ref();
-                Poll::<()>::Pending
-            }),
-        );
-        assert_eq!(executor.run(), Err(Stuck::Endless(vec!["spins".to_owned()])));
-        assert_eq!(executor.steps(), 100);
-    }
-
-    #[test]
-    fn a_cancelled_task_drops_its_future_where_it_stands() {
-        struct Dropped(Rc<Cell<bool>>);
-        impl Drop for Dropped {
-            fn drop(&mut self) {
-                self.0.set(true);
-            }
-        }
-        let clock = ManualClock::new();
-        let executor = SimExecutor::new(3, clock.clone());
-        let dropped = Rc::new(Cell::new(false));
-        let guard = Dropped(dropped.clone());
-        let sleeper = executor.spawn("sleeper", {
-            let clock = clock.clone();
-            async move {
-                clock.sleep_until(clock.now().after(second(100))).await;
-                drop(guard);
-            }
-        });
-        let start = clock.now();
-        let waiting = clock.clone();
-        executor
-            .run_until(async move {
-                waiting.sleep_until(waiting.now().after(second(1))).await;
-                sleeper.cancel();
-                assert!(sleeper.has_ended() && sleeper.take().is_none());
-            })
-            .unwrap();
-        assert!(dropped.get());
-        assert_eq!(clock.now().since(start), second(1), "nobody waited for the sleeper");
-    }
-
-    #[test]
-    fn a_stopped_process_goes_on_later_and_the_others_do_not_wait() {
-        let clock = ManualClock::new();
-        let executor = SimExecutor::new(3, clock.clone());
-        let tick = |process: u32| {
-            let clock = clock.clone();
-            executor.spawn_in(process, format!("process {process}"), async move {
-                clock.sleep_until(clock.now().after(second(1))).await;
-                clock.now()
-            })
-        };
-        let (one, two) = (tick(1), tick(2));
-        let start = clock.now();
-        executor.stop(1, second(5));
-        executor.run().unwrap();
-        // Stopped before its first step: it falls asleep when it goes on.
-        assert_eq!(one.take().unwrap().since(start), second(6));
-        assert_eq!(two.take().unwrap().since(start), second(1));
-    }
-
-    #[test]
-    fn one_future_is_polled_to_its_end_without_an_executor() {
-        let clock = ManualClock::new();
-        let until = clock.now().after(second(7));
-        block_on(&clock, clock.sleep_until(until)).unwrap();
-        assert_eq!(clock.now(), until);
-        assert!(block_on(&clock, std::future::pending::<()>()).is_err());
-    }
-}
+mod tests;

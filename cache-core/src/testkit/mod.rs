@@ -5,7 +5,7 @@
 //! | authors of backends | [`object_suite`], [`bytes_suite`], [`async_bytes_suite`] |
 //! | a near tier in tests | [`MapBackend`] |
 //! | a far tier in tests | [`SimFar`] over [`SimNodes`], with [`Faults`] |
-//! | simulations of several processes | [`SimExecutor`], [`History`], [`check`] |
+//! | simulations of several processes | [`SimExecutor`], [`History`], [`check`]; for long ones [`Monitor`] |
 //! | clients of memcached | [`meta::SimServer`], and [`meta::rows`] to ask of a real one |
 //!
 //! ```
@@ -31,6 +31,8 @@ mod history;
 
 mod checker;
 
+mod monitor;
+
 pub mod meta;
 
 mod sim;
@@ -48,6 +50,7 @@ pub use history::{
     Events, History, Invalidation, Load, LoadEnd, LoadGuard, LoadId, Moment, Noted, Origin, ReadOf, Returned,
 };
 pub use map_backend::MapBackend;
+pub use monitor::{Finding, InvalidationRun, LoadRun, Loads, Monitor, OwnReads, ReadRun, Rules, Tally};
 pub use random::Random;
 pub use sim::{Executed, Fate, Faults, SimFar, SimNodes};
 pub use suites::{

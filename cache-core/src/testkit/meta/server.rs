@@ -112,6 +112,15 @@ impl SimServer {
         was_there
     }
 
+    /// Removes one of its items, whichever this number says, as if room had been needed.
+    pub fn evict_one(&self, number: usize) -> bool {
+        let mut store = self.store();
+        let key = store.items.keys().nth(number % store.items.len().max(1)).cloned();
+        let was_there = key.is_some_and(|key| store.remove(&key).is_some());
+        store.evicted += u64::from(was_there);
+        was_there
+    }
+
     /// Takes away, or gives back, the room for new items: see [`Room`].
     pub fn set_room(&self, room: Room) {
         self.store().room = room;

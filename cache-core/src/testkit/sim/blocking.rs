@@ -39,13 +39,17 @@ impl BytesBackend for SimFar {
     fn invalidate(&self, keys: &[FarKey], strength: Strength, _region: &FarKey) -> Vec<Invalidated> {
         let asks = self.invalidate_asks(keys, strength);
         let answers = self.run_now(Pipeline::new(self, asks, &[], Memory::Pass));
-        keys.iter().zip(answers).map(|(key, answer)| self.invalidated(self.nodes().owner(key), key, answer)).collect()
+        keys.iter().zip(answers).map(|(key, answer)| self.invalidated(self.owner(key), key, answer)).collect()
     }
 
     fn bump(&self, scopes: &[FarKey]) -> Vec<Invalidated> {
         let asks = self.bump_asks(scopes);
         let answers = self.run_now(Pipeline::new(self, asks, &[], Memory::Pass));
         self.bumped(scopes, answers)
+    }
+
+    fn pending(&self) -> usize {
+        SimFar::pending(self)
     }
 
     fn size_limit(&self) -> Option<usize> {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::faults::{Fate, Faults};
-use super::nodes::{Mailbox, Progress, SimNodes};
+use super::nodes::{Mailbox, Progress, SimNodes, place_of};
 use super::pending::{Due, Pending, Replay};
 use super::pipeline::{Answer, Ask, Memory, Pipeline, Request};
 use crate::clock::{ManualClock, Tick};
@@ -33,6 +33,8 @@ pub struct SimFar {
 
 struct Process {
     nodes: SimNodes,
+    /// The nodes that it knows, in the order of its list.
+    members: Vec<usize>,
     number: u64,
     state: Mutex<State>,
 }
@@ -66,7 +68,7 @@ impl SimFar {
         SimNodes::new(seed, clock, 1, ServerSettings::default()).client(Faults::none())
     }
 
-    pub(super) fn new(nodes: SimNodes, number: u64, random: Random, faults: Faults) -> Self {
+    pub(super) fn new(nodes: SimNodes, members: Vec<usize>, number: u64, random: Random, faults: Faults) -> Self {
         let state = State {
             random,
             faults,
@@ -77,19 +79,37 @@ impl SimFar {
             forgotten: BTreeMap::new(),
             pending: Pending::default(),
         };
-        SimFar { process: Arc::new(Process { nodes, number, state: Mutex::new(state) }) }
+        SimFar { process: Arc::new(Process { nodes, members, number, state: Mutex::new(state) }) }
     }
 
     /// The client of another process, on the same nodes, with the same faults.
     #[must_use]
     pub fn client(&self) -> SimFar {
         let faults = self.state().faults.clone();
-        self.nodes().client(faults)
+        self.nodes().client_of(&self.process.members, faults)
     }
 
     /// The nodes.
     pub fn nodes(&self) -> &SimNodes {
         &self.process.nodes
+    }
+
+    /// The numbers of the nodes that it knows.
+    pub fn members(&self) -> &[usize] {
+        &self.process.members
+    }
+
+    /// The node that owns `key` by the list of this process.
+    pub fn owner(&self, key: &FarKey) -> usize {
+        let members = self.members();
+        members.get(place_of(key, members.len())).copied().unwrap_or(0)
+    }
+
+    /// Sends these commands to the owner of `key` as they are, subject to the same faults, as somebody would who keeps
+    /// to no rule. `None` is no answer in time; what was sent may be executed all the same.
+    pub async fn send_raw(&self, key: &FarKey, commands: Vec<Command>) -> Option<Vec<Reply>> {
+        let travel = self.send(Request { part: 0, node: self.owner(key), commands }).ok()?;
+        self.arrival(travel).await.ok()
     }
 
     /// Its number: the first client of the nodes is 0.
@@ -344,6 +364,6 @@ impl Ask {
 
 impl fmt::Debug for SimFar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SimFar(client {} of {} nodes)", self.process.number, self.nodes().count())
+        write!(f, "SimFar(client {} of {} nodes)", self.process.number, self.members().len())
     }
 }

@@ -103,9 +103,18 @@ impl SimNodes {
 
     /// The client of one more process.
     pub fn client(&self, faults: Faults) -> SimFar {
+        self.client_of(&(0..self.count()).collect::<Vec<usize>>(), faults)
+    }
+
+    /// The client of one more process, whose list of nodes has only these; of none, the first.
+    pub fn client_of(&self, members: &[usize], faults: Faults) -> SimFar {
         let number = self.shared.clients.fetch_add(1, Ordering::Relaxed);
         let mut random = Random::new(self.shared.seed ^ number.wrapping_mul(0x2545_f491_4f6c_dd1d));
-        SimFar::new(self.clone(), number, random.fork(), faults)
+        let mut members: Vec<usize> = members.iter().map(|node| self.known(*node)).collect();
+        if members.is_empty() {
+            members.push(0);
+        }
+        SimFar::new(self.clone(), members, number, random.fork(), faults)
     }
 
     /// How many nodes there are.
@@ -113,10 +122,9 @@ impl SimNodes {
         self.shared.servers.len()
     }
 
-    /// The node that owns `key`: the same in every process.
+    /// The node that owns `key`: the same in every process that knows all of them.
     pub fn owner(&self, key: &FarKey) -> usize {
-        let nodes = self.shared.servers.len() as u64;
-        usize::try_from(xxhash_rust::xxh3::xxh3_64(key.as_str().as_bytes()) % nodes).unwrap_or(0)
+        place_of(key, self.count())
     }
 
     /// One node, as it is now. A number that there is no node of means the last one.
@@ -141,7 +149,8 @@ impl SimNodes {
         self.set_power(node, Power::Stopped(Vec::new()));
     }
 
-    /// Brings the node back. One that was stopped first executes, in order, what was sent meanwhile.
+    /// Brings the node back. One that was stopped first executes what was sent meanwhile: that of one client in order,
+    /// but the clients in an order of its own.
     pub fn up(&self, node: usize) {
         self.set_power(node, Power::Up);
     }
@@ -232,6 +241,10 @@ impl SimNodes {
             Power::Stopped(queue) => queue,
             Power::Up | Power::Down => Vec::new(),
         };
+        // A server that wakes up goes from socket to socket: who wrote first may well be read last.
+        let turn = network.next_order ^ self.shared.seed;
+        let mut queued = queued;
+        queued.sort_by_key(|message| Random::new(turn ^ message.client).bits());
         // What was sent to a node that is taken off is lost with its connections.
         for message in queued {
             self.arrive(&mut network, now, message);
@@ -252,6 +265,12 @@ impl SimNodes {
     fn network(&self) -> MutexGuard<'_, Network> {
         self.shared.network.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The owner's place in a list of so many nodes.
+pub(super) fn place_of(key: &FarKey, nodes: usize) -> usize {
+    let place = xxhash_rust::xxh3::xxh3_64(key.as_str().as_bytes()) % nodes.max(1) as u64;
+    usize::try_from(place).unwrap_or(0)
 }
 
 impl fmt::Debug for SimNodes {

@@ -158,14 +158,13 @@ impl SimFar {
             Strength::Hard => Due::Hard,
             Strength::Soft => Due::Soft,
         };
-        self.owe(due, keys.iter().map(|key| (self.nodes().owner(key), key)));
+        self.owe(due, keys.iter().map(|key| (self.owner(key), key)));
         keys.iter().map(|key| self.ask(key, Vec::new(), None)).collect()
     }
 
     /// The same for scopes: one ask per scope and node, those of one scope together.
     pub(super) fn bump_asks(&self, scopes: &[FarKey]) -> Vec<Ask> {
-        let nodes = self.nodes().count();
-        let each = || scopes.iter().flat_map(|scope| (0..nodes).map(move |node| (node, scope)));
+        let each = || scopes.iter().flat_map(|scope| self.members().iter().map(move |node| (*node, scope)));
         self.owe(Due::Bump, each());
         each().map(|(node, scope)| Ask::nothing(node, scope.clone())).collect()
     }
@@ -181,12 +180,12 @@ impl SimFar {
 
     /// One answer per scope from one per scope and node.
     pub(super) fn bumped(&self, scopes: &[FarKey], answers: Vec<Result<Answer>>) -> Vec<Invalidated> {
-        let mut answers = answers.into_iter().enumerate();
-        let nodes = self.nodes().count();
+        let members = self.members();
+        let mut answers = answers.into_iter();
         let of_scope = |scope: &FarKey| {
             let mut all = Invalidated::Done;
-            for (index, answer) in answers.by_ref().take(nodes) {
-                if let Invalidated::Pending(error) = self.invalidated(index % nodes, scope, answer) {
+            for (node, answer) in members.iter().zip(answers.by_ref()) {
+                if let Invalidated::Pending(error) = self.invalidated(*node, scope, answer) {
                     all = Invalidated::Pending(error);
                 }
             }
@@ -196,7 +195,7 @@ impl SimFar {
     }
 
     pub(super) fn largest_record(&self) -> usize {
-        let limits = (0..self.nodes().count()).map(|node| self.nodes().server(node).settings().item_limit);
+        let limits = self.members().iter().map(|node| self.nodes().server(*node).settings().item_limit);
         largest_value(limits.min().unwrap_or(0))
     }
 
@@ -214,11 +213,11 @@ impl SimFar {
     }
 
     fn ask(&self, key: &FarKey, commands: Vec<Command>, again: Option<Command>) -> Ask {
-        Ask { node: self.nodes().owner(key), key: key.clone(), commands, again }
+        Ask { node: self.owner(key), key: key.clone(), commands, again }
     }
 
     fn odd(&self, key: &FarKey, reply: &str) -> Error {
-        trouble("the node answered what was not expected", self.nodes().owner(key)).with("reply", reply)
+        trouble("the node answered what was not expected", self.owner(key)).with("reply", reply)
     }
 }
 

@@ -61,8 +61,7 @@ impl AsyncBytesBackend for SimFar {
         let asks = self.invalidate_asks(keys, strength);
         Box::pin(async move {
             let answers = self.run(Pipeline::new(self, asks, &[], Memory::Pass)).await;
-            let owner = |key| self.nodes().owner(key);
-            keys.iter().zip(answers).map(|(key, answer)| self.invalidated(owner(key), key, answer)).collect()
+            keys.iter().zip(answers).map(|(key, answer)| self.invalidated(self.owner(key), key, answer)).collect()
         })
     }
 
@@ -72,6 +71,10 @@ impl AsyncBytesBackend for SimFar {
             let answers = self.run(Pipeline::new(self, asks, &[], Memory::Pass)).await;
             self.bumped(scopes, answers)
         })
+    }
+
+    fn pending(&self) -> usize {
+        SimFar::pending(self)
     }
 
     fn size_limit(&self) -> Option<usize> {
