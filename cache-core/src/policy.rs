@@ -25,7 +25,8 @@ pub struct Policy {
     /// How long after an invalidation elsewhere returned a near copy may still be served. Default 1 s where a near tier
     /// stands before a far one, else 0.
     pub max_staleness: Duration,
-    /// How long a failed reload of a stale value keeps others from trying again. Default 1 s.
+    /// How long a failed reload of a stale value keeps others from trying again; and how long another process waits for
+    /// a reload of a value that it may serve on error. Default 1 s.
     pub throttle: Duration,
 }
 

@@ -144,8 +144,8 @@ impl Settings {
         self
     }
 
-    /// How long a failed reload of a stale value keeps others of this process from trying again: so a source that fails
-    /// is not hammered. Default 1 s.
+    /// How long a failed reload of a stale value keeps others from trying again: so a source that fails is not hammered.
+    /// And how long another process waits for a reload of a value that it may serve on error. Default 1 s.
     pub fn throttle(mut self, throttle: Duration) -> Self {
         self.throttle = Some(throttle);
         self

@@ -24,6 +24,23 @@ impl Region {
     /// already is waited for, after everything else is loaded and stored; `load` runs again only for what that caller
     /// did not load.
     ///
+    /// ```
+    /// use std::collections::HashMap;
+    ///
+    /// use cache_core::region::Region;
+    ///
+    /// static LONG_TERM: Region = Region::named("long_term");
+    ///
+    /// /// SELECT id, name FROM users WHERE id IN (..)
+    /// fn names(ids: Vec<u64>) -> Result<HashMap<u64, String>, std::io::Error> {
+    ///     Ok(ids.into_iter().filter(|id| *id < 100).map(|id| (id, format!("user {id}"))).collect())
+    /// }
+    ///
+    /// let users = LONG_TERM.get_or_create_multi("names", [7, 700, 7], names)?;
+    /// assert_eq!(users, [Some("user 7".to_owned()), None, Some("user 7".to_owned())]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// What `load` returned, unless a stale value can stand in for each id; what was stored before stays.

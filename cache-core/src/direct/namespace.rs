@@ -1,6 +1,7 @@
 //! A namespace whose arguments and values have types, for use without the attribute.
 
 use std::fmt;
+use std::hash::Hash;
 use std::marker::PhantomData;
 
 use serde::Serialize;
@@ -81,6 +82,41 @@ impl<A: Serialize, V: Clone + Send + Sync + Serialize + DeserializeOwned + 'stat
     /// See [`Region::get_or_create_value_async`].
     pub async fn get_or_create_value_async<F: Future<Output = V>>(&self, arguments: &A, load: impl FnOnce() -> F) -> V {
         self.region.get_or_create_value_async(self.name, arguments, load).await
+    }
+}
+
+impl<A, V> Namespace<A, Option<V>>
+where
+    A: Serialize + Clone + Eq + Hash,
+    V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
+{
+    /// See [`Region::get_or_create_multi`].
+    ///
+    /// # Errors
+    ///
+    /// What `load` returned.
+    pub fn get_or_create_multi<E, Rows: IntoIterator<Item = (A, V)>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+        load: impl FnMut(Vec<A>) -> Result<Rows, E>,
+    ) -> Result<Vec<Option<V>>, E> {
+        self.region.get_or_create_multi(self.name, arguments, load)
+    }
+
+    /// See [`Region::get_or_create_multi_async`].
+    ///
+    /// # Errors
+    ///
+    /// What `load` resolved to.
+    pub async fn get_or_create_multi_async<E, Rows: IntoIterator<Item = (A, V)>, F>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+        load: impl FnMut(Vec<A>) -> F,
+    ) -> Result<Vec<Option<V>>, E>
+    where
+        F: Future<Output = Result<Rows, E>>,
+    {
+        self.region.get_or_create_multi_async(self.name, arguments, load).await
     }
 }
 

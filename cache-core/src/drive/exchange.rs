@@ -17,7 +17,7 @@ use crate::generation::{GenerationDigest, Generations};
 use crate::key::FarKey;
 use crate::observe::Count;
 use crate::outcome::{Outcome, Sharing};
-use crate::plan::{Demand, Found, Reading, Serving, Tiers, Validated, Verdict};
+use crate::plan::{ClaimAge, Demand, Found, Reading, Serving, Tiers, Validated, Verdict};
 use crate::record::{Miss, WriteError};
 use crate::wire::{Expected, Making, ReadBack, Unwritable, Wire};
 
@@ -139,14 +139,14 @@ where
         let fence = seen.token.map(|token| Fence { token, kept, digest, won: claim == Claim::Won });
         let fence = fence.filter(|fence| fence.won || found != Found::HigherVersion);
         self.fence = self.inherited().or(fence);
-        let overdue = match (claim, seen.token) {
+        let age = match (claim, seen.token) {
             (Claim::Elsewhere, Some(token)) if kept != Kept::Stub => {
                 let claim = (self.visit.owned_key(), token, digest);
-                self.state.overdue.is_overdue(claim, self.policy.lease, self.state.clock.now())
+                self.state.overdue.age(claim, self.policy.throttle, self.policy.lease, self.state.clock.now())
             }
-            _ => false,
+            _ => ClaimAge::New,
         };
-        Reading::Seen { found, claim, fenced: seen.token.is_some(), overdue }
+        Reading::Seen { found, claim, fenced: seen.token.is_some(), age }
     }
 
     /// The hand-back that is to be sent. `None` if nothing is in hand.

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`Step::Look`] | a load is in flight here -> serve stale if allowed and proved, else `Follow`; a claim was left here -> `Join`; else `Validate` (an unproved near copy), `Read` (far), or `Join` (near only) |
 //! | [`Step::Validate`] | the near copy holds -> done; changed -> `Read`; failed -> `Join`, degraded |
-//! | [`Step::Read`] | fresh -> done; stale + claim elsewhere -> serve stale; stale or missing + claim won -> `Join`; missing + claim elsewhere -> follow here, else `Pause`; dead -> `Take` (R6); of a higher version -> `Join`, stored nowhere far; failed -> the same, degraded |
+//! | [`Step::Read`] | fresh -> done; stale + claim elsewhere -> serve stale, on error once it has been out for a `throttle`; stale or missing + claim won -> `Join`; missing + claim elsewhere -> follow here, else `Pause`; dead -> `Take` (R6); of a higher version -> `Join`, stored nowhere far; failed -> the same, degraded |
 //! | [`Step::Join`] | leads -> `LookAgain` if there is a near tier, then `Load`; follows -> `HandBack` what was won, then `Follow` |
 //! | [`Step::Follow`] | proved late enough -> done (R1); not -> from the start, in the next group; failed for all -> done; failed for its leader alone -> once more, then alone; patience spent -> `Overtake`, then alone |
 //! | [`Step::Pause`] | -> `Read`; patience spent -> `Join` |
@@ -22,6 +22,6 @@ mod tests;
 
 pub use one::Plan;
 pub use step::{
-    Answer, Brief, Demand, Followed, Found, Joined, Joining, Land, Load, Loaded, Looked, Reading, Serving, Step, Tiers,
-    Validated, Verdict,
+    Answer, Brief, ClaimAge, Demand, Followed, Found, Joined, Joining, Land, Load, Loaded, Looked, Reading, Serving,
+    Step, Tiers, Validated, Verdict,
 };

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::step::{
-    Answer, Brief, Demand, Followed, Found, Joined, Joining, Land, Load, Loaded, Looked, Reading, Serving, Step, Tiers,
-    Validated, Verdict,
+    Answer, Brief, ClaimAge, Demand, Followed, Found, Joined, Joining, Land, Load, Loaded, Looked, Reading, Serving,
+    Step, Tiers, Validated, Verdict,
 };
 use crate::backend::{Claim, Kept, Recall};
 use crate::clock::Tick;
@@ -118,7 +118,7 @@ impl Plan {
         if std::mem::take(&mut self.leads) {
             return Step::Load(Load::Shared);
         }
-        let Reading::Seen { found, claim, fenced, overdue } = reading else {
+        let Reading::Seen { found, claim, fenced, age } = reading else {
             self.claim = Hold::Nothing;
             return Step::Join(Joining::Normally);
         };
@@ -141,8 +141,10 @@ impl Plan {
         let takes = fenced && self.takes < TAKES;
         match (claim, found) {
             // Before it is served: a claim on a stale value ends by itself only with the value.
-            (Claim::Elsewhere, _) if overdue && takes => self.take(kept),
-            (Claim::Elsewhere, Found::Stale(serving)) if self.may_serve(serving) => Step::Done(Answer::FarStale),
+            (Claim::Elsewhere, _) if age == ClaimAge::Overdue && takes => self.take(kept),
+            (Claim::Elsewhere, Found::Stale(serving)) if self.may_serve_beside(serving, age) => {
+                Step::Done(Answer::FarStale)
+            }
             // Where the node gives no fence, nobody can store what they wait for.
             (Claim::Elsewhere, _) if !fenced => Step::Join(Joining::Normally),
             (Claim::Elsewhere, _) => self.wait(),
@@ -314,6 +316,13 @@ impl Plan {
 
     fn may_validate(&self) -> bool {
         self.brief.near_unproved && !self.validated && self.brief.demand != Demand::Anew
+    }
+
+    /// Whether a stale value may be served while another process has its claim. One that has had it for a while has
+    /// failed, or its source is as good as down: nobody waits for it any longer.
+    fn may_serve_beside(&self, serving: Option<Serving>, age: ClaimAge) -> bool {
+        let as_on_error = age != ClaimAge::New && serving == Some(Serving::OnError);
+        self.may_serve(serving) || (as_on_error && self.brief.demand == Demand::Policy)
     }
 
     fn may_serve(&self, serving: Option<Serving>) -> bool {

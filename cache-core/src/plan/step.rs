@@ -191,8 +191,8 @@ pub enum Reading {
         claim: Claim,
         /// Whether the node gave a fence.
         fenced: bool,
-        /// Whether the claim elsewhere has been out for longer than `lease`.
-        overdue: bool,
+        /// For how long the claim elsewhere has been out.
+        age: ClaimAge,
     },
     /// It did not.
     Failed,
@@ -207,6 +207,17 @@ pub enum Validated {
     Changed,
     /// Nothing.
     Failed,
+}
+
+/// For how long a claim on a record has been out, as far as this process has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimAge {
+    /// Shorter than `throttle`, or it is not elsewhere.
+    New,
+    /// For a `throttle`, so that whoever has it may be resting after a failure.
+    Slow,
+    /// For a `lease`: it has lost its owner.
+    Overdue,
 }
 
 /// What stands in a far slot.

@@ -34,7 +34,7 @@ fn both() -> Brief {
 }
 
 fn seen(found: Found, claim: Claim) -> Reading {
-    Reading::Seen { found, claim, fenced: true, overdue: false }
+    Reading::Seen { found, claim, fenced: true, age: ClaimAge::New }
 }
 
 const LEADS: Joined = Joined::Leads { inherited: None };
@@ -210,7 +210,8 @@ mod read {
     #[test]
     fn nobody_waits_for_what_cannot_be_stored() {
         let mut plan = reading(brief());
-        let unfenced = Reading::Seen { found: Found::Nothing, claim: Claim::Elsewhere, fenced: false, overdue: false };
+        let unfenced =
+            Reading::Seen { found: Found::Nothing, claim: Claim::Elsewhere, fenced: false, age: ClaimAge::New };
         assert_eq!(plan.read(unfenced), JOIN);
         assert_eq!(plan.joined(LEADS), LOAD);
         assert_eq!(plan.loaded(Load::Shared, Loaded::Keep), Step::Land(Land::Unproved));
@@ -231,7 +232,7 @@ mod read {
 
     #[test]
     fn a_claim_that_is_out_too_long_is_taken_over_where_it_does_not_end_by_itself() {
-        let overdue = |found| Reading::Seen { found, claim: Claim::Elsewhere, fenced: true, overdue: true };
+        let overdue = |found| Reading::Seen { found, claim: Claim::Elsewhere, fenced: true, age: ClaimAge::Overdue };
         let mut plan = reading(brief());
         assert_eq!(plan.read(overdue(Found::Stale(None))), Step::Take(Kept::Stale));
         assert_eq!(plan.read(seen(Found::Stale(None), Claim::Won)), JOIN);
@@ -241,6 +242,21 @@ mod read {
         let mut plan = reading(brief());
         let served = plan.read(overdue(Found::Stale(Some(Serving::WhileRevalidating))));
         assert_eq!(served, Step::Take(Kept::Stale), "somebody must, or it stays stale for ever");
+    }
+
+    #[test]
+    fn a_reload_elsewhere_that_takes_its_time_has_failed_as_far_as_others_can_tell() {
+        let out = |age, serving| {
+            let found = Found::Stale(serving);
+            reading(brief()).read(Reading::Seen { found, claim: Claim::Elsewhere, fenced: true, age })
+        };
+        assert_eq!(out(ClaimAge::New, Some(Serving::OnError)), Step::Look, "it may succeed");
+        assert_eq!(out(ClaimAge::Slow, Some(Serving::OnError)), Step::Done(Answer::FarStale));
+        assert_eq!(out(ClaimAge::Slow, None), Step::Look, "no policy allows it");
+        let mut strict = reading(Brief { demand: Demand::Fresh, ..brief() });
+        let found = Found::Stale(Some(Serving::OnError));
+        let slow = Reading::Seen { found, claim: Claim::Elsewhere, fenced: true, age: ClaimAge::Slow };
+        assert_eq!(strict.read(slow), Step::Look, "never inside a load");
     }
 
     #[test]
@@ -293,13 +309,13 @@ mod read {
     fn without_a_fence_nothing_is_stored_far() {
         for claim in [Claim::Nobody, Claim::Won] {
             let mut plan = reading(brief());
-            let unfenced = Reading::Seen { found: Found::Nothing, claim, fenced: false, overdue: false };
+            let unfenced = Reading::Seen { found: Found::Nothing, claim, fenced: false, age: ClaimAge::New };
             assert_eq!(plan.read(unfenced), JOIN);
             plan.joined(LEADS);
             assert_eq!(plan.loaded(Load::Shared, Loaded::Keep), Step::Land(Land::Unproved));
         }
         let mut plan = reading(brief());
-        let dead = Reading::Seen { found: Found::Dead, claim: Claim::Nobody, fenced: false, overdue: false };
+        let dead = Reading::Seen { found: Found::Dead, claim: Claim::Nobody, fenced: false, age: ClaimAge::New };
         assert_eq!(plan.read(dead), JOIN, "and nothing can be taken");
     }
 }

@@ -11,6 +11,7 @@ use crate::backend::Token;
 use crate::clock::Tick;
 use crate::generation::GenerationDigest;
 use crate::key::Key;
+use crate::plan::ClaimAge;
 
 /// Claims that are timed at once; past it, those that are over are forgotten, then all.
 const TIMED: usize = 4096;
@@ -25,8 +26,8 @@ pub(crate) struct Overdue {
 pub(crate) type Claimed = (Key, Token, GenerationDigest);
 
 impl Overdue {
-    /// Whether the claim has been out since before `now - lease`, as far as this process has seen.
-    pub(crate) fn is_overdue(&self, claim: Claimed, lease: Duration, now: Tick) -> bool {
+    /// For how long the claim has been out, as far as this process has seen.
+    pub(crate) fn age(&self, claim: Claimed, throttle: Duration, lease: Duration, now: Tick) -> ClaimAge {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= TIMED {
             // A claim that was overdue for a whole lease has been taken over by somebody, or its record has ended.
@@ -36,7 +37,11 @@ impl Overdue {
             }
         }
         let first = *seen.entry(claim).or_insert(now);
-        now.since(first) >= lease
+        match now.since(first) {
+            out if out >= lease => ClaimAge::Overdue,
+            out if out >= throttle && !throttle.is_zero() => ClaimAge::Slow,
+            _ => ClaimAge::New,
+        }
     }
 
     /// The claim was taken over, or its slot changed.
@@ -57,13 +62,15 @@ mod tests {
         let key = KeyWriter::key_of("ns", &1).expect("a number is a key");
         let claim = |token, life| (key.clone(), Token(token), GenerationDigest(life));
         let start = Tick::ZERO.after(lease);
-        assert!(!overdue.is_overdue(claim(1, 7), lease, start));
-        assert!(!overdue.is_overdue(claim(1, 7), lease, start.after(lease / 2)));
-        assert!(overdue.is_overdue(claim(1, 7), lease, start.after(lease)));
-        assert!(!overdue.is_overdue(claim(2, 7), lease, start.after(lease)), "another claim has its own time");
-        assert!(!overdue.is_overdue(claim(1, 8), lease, start.after(lease)), "and so has one of a restarted node");
+        let age = |claim, now| overdue.age(claim, lease / 10, lease, now);
+        assert_eq!(age(claim(1, 7), start), ClaimAge::New);
+        assert_eq!(age(claim(1, 7), start.after(lease / 11)), ClaimAge::New);
+        assert_eq!(age(claim(1, 7), start.after(lease / 10)), ClaimAge::Slow);
+        assert_eq!(age(claim(1, 7), start.after(lease)), ClaimAge::Overdue);
+        assert_eq!(age(claim(2, 7), start.after(lease)), ClaimAge::New, "another claim has its own time");
+        assert_eq!(age(claim(1, 8), start.after(lease)), ClaimAge::New, "and so has one of a restarted node");
         overdue.forget(&claim(1, 7));
-        assert!(!overdue.is_overdue(claim(1, 7), lease, start.after(lease)), "a forgotten one begins anew");
+        assert_eq!(age(claim(1, 7), start.after(lease)), ClaimAge::New, "a forgotten one begins anew");
     }
 
     #[test]
@@ -72,7 +79,7 @@ mod tests {
         let overdue = Overdue::default();
         let key = KeyWriter::key_of("ns", &1).expect("a number is a key");
         for token in 0..3 * TIMED as u64 {
-            overdue.is_overdue((key.clone(), Token(token), GenerationDigest(7)), lease, Tick::ZERO);
+            overdue.age((key.clone(), Token(token), GenerationDigest(7)), lease, lease, Tick::ZERO);
         }
         assert!(overdue.seen.lock().expect("no panic").len() <= TIMED);
     }

@@ -47,7 +47,12 @@ where
         if let (Some(pause), Some((state, _))) = (many.to_pause(), &shared) {
             let paused = wait::pause_async(&state.clock, pause).await;
             many.paused(paused);
-        } else if let Some(mut following) = many.to_follow() {
+            continue;
+        }
+        // Nobody who waits here leads anything, so there is no circle, and each wait ends when all of them must.
+        let mut from = 0;
+        while let Some(mut following) = many.to_follow(from) {
+            from = following.place + 1;
             let followed = match following.flight() {
                 Some((flight, _waits)) => {
                     let left = following.left;
