@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cache_core::error::Kind;
+use cache_core::region::Reached;
 use cache_core::registry::Registry;
 use cache_core::testkit::meta::ServerSettings;
 use cache_core::testkit::{Faults, block_on};
@@ -30,6 +31,8 @@ twins! {
     without_the_far_tier_all_are_loaded,
     an_unconfigured_region_loads_all,
     an_invalidation_of_one_leaves_the_others,
+    many_are_invalidated_by_one_operation,
+    many_that_do_not_reach_their_nodes_are_counted_in_the_error,
     no_ids_ask_for_nothing,
 }
 
@@ -171,6 +174,33 @@ fn an_invalidation_of_one_leaves_the_others(face: Face) {
         assert_eq!(*loads.borrow(), [vec![1, 3, 5], vec![3], vec![1, 3, 5]], "{tiers:?}");
         assert_eq!(here.count("unshared"), 0, "claims on dead records are taken");
     }
+}
+
+fn many_are_invalidated_by_one_operation(face: Face) {
+    for tiers in ALL {
+        let network = Network::of(3, ServerSettings::default());
+        let (here, there) = (network.process(tiers), network.process(tiers));
+        let loads = RefCell::default();
+        ask_all(face, &here, &[1, 3, 5, 7], &loads);
+        let from = if tiers == Tiers::Near { &here } else { &there };
+        let reached = face.invalidate(from.region.invalidate_multi("many", [1_u8, 5])).unwrap();
+        assert_eq!(reached, if tiers == Tiers::Near { Reached::ThisProcess } else { Reached::Everyone });
+        here.clock.advance(2 * SECOND);
+        ask_all(face, &here, &[1, 3, 5, 7], &loads);
+        face.invalidate(here.region.invalidate_multi("many", Vec::<u64>::new())).unwrap();
+        ask_all(face, &here, &[1, 3, 5, 7], &loads);
+        assert_eq!(*loads.borrow(), [vec![1, 3, 5, 7], vec![1, 5]], "{tiers:?}");
+        assert_eq!(from.count("invalidations"), 2);
+    }
+}
+
+fn many_that_do_not_reach_their_nodes_are_counted_in_the_error(face: Face) {
+    let network = Network::new();
+    let here = network.process(Tiers::Far);
+    network.nodes.down(0);
+    let error = face.invalidate(here.region.invalidate_multi("many", [1, 2, 3])).unwrap_err();
+    assert_eq!(error.kind(), Kind::Pending);
+    assert!(error.to_string().contains("3 of 3 invalidations"), "{error}");
 }
 
 fn no_ids_ask_for_nothing(face: Face) {

@@ -12,7 +12,7 @@ use crate::drive::Access;
 use crate::error::Result;
 use crate::key::KeyWriter;
 use crate::outcome::{self, Alone, OkOnly, Returns};
-use crate::region::{Bound, BoundScope, EntryTerms, FlushPending, Get, Invalidate, Region, Set, Whole};
+use crate::region::{Bound, BoundKeys, BoundScope, EntryTerms, FlushPending, Get, Invalidate, Region, Set, Whole};
 use crate::serve::{self, Served, untagged};
 use crate::state::RegionState;
 use crate::terms::Terms;
@@ -41,6 +41,12 @@ impl Region {
     /// the integers' width or the strings' type. One argument may stand without its tuple.
     pub fn invalidate(&self, namespace: &str, arguments: impl Serialize) -> Invalidate {
         Invalidate::key(Bound::by_name(self, namespace, &arguments))
+    }
+
+    /// Makes the entries under many `ids` unreachable, by one request to each node. Each id is what would be given to
+    /// [`invalidate`](Region::invalidate).
+    pub fn invalidate_multi<A: Serialize>(&self, namespace: &str, ids: impl IntoIterator<Item = A>) -> Invalidate {
+        Invalidate::keys(BoundKeys::by_name(self, namespace, ids))
     }
 
     /// Makes every entry of `namespace` unreachable. Its cost grows with the nodes, not with the entries.

@@ -48,6 +48,11 @@ impl<A: Serialize, V: Clone + Send + Sync + Serialize + DeserializeOwned + 'stat
         self.region.invalidate(self.name, arguments)
     }
 
+    /// See [`Region::invalidate_multi`].
+    pub fn invalidate_multi(&self, arguments: impl IntoIterator<Item = A>) -> Invalidate {
+        self.region.invalidate_multi(self.name, arguments)
+    }
+
     /// See [`Region::invalidate_namespace`].
     pub fn invalidate_all(&self) -> Invalidate {
         self.region.invalidate_namespace(self.name)

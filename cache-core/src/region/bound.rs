@@ -71,23 +71,47 @@ impl Bound {
         let Bound { state, namespace, key } = self;
         Ok(Access { state, namespace, key, policy, version: terms.version, max_staleness: None, tags: terms.tags })
     }
+}
 
-    /// The key as the far tier knows it, if there is one.
-    pub(crate) fn far_key(&self) -> Result<Option<FarKey>> {
-        if self.state.far.is_none() {
-            return Ok(None);
-        }
-        self.state.far_key(self.key.as_ref()).map(Some)
+/// Keys of one namespace, to be invalidated.
+#[derive(Debug, Clone)]
+pub(crate) struct BoundKeys {
+    pub(crate) state: Arc<RegionState>,
+    pub(crate) namespace: Arc<NamespaceState>,
+    pub(crate) keys: Vec<Key>,
+}
+
+impl BoundKeys {
+    /// The entries that calls with each of `ids` make in `namespace`; `None` in a region that is switched off.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Bound::by_name`].
+    pub(crate) fn by_name<A: Serialize>(
+        region: &Region,
+        namespace: &str,
+        ids: impl IntoIterator<Item = A>,
+    ) -> Result<Option<Self>> {
+        let Some(state) = region.configured()? else { return Ok(None) };
+        let bounds = ids.into_iter().filter_map(|id| Bound::by_name(region, namespace, &id).transpose());
+        let keys = bounds.map(|bound| bound.map(|bound| bound.key)).collect::<Result<Vec<Key>>>()?;
+        Ok(Some(BoundKeys { namespace: state.namespace(namespace), state, keys }))
     }
 
-    /// Rule R5, its second half: voids the flight and drops (or softens) the near copy, in one step.
+    /// The keys as the far tier knows them.
+    pub(crate) fn far_keys(&self) -> Result<Vec<FarKey>> {
+        self.keys.iter().map(|key| self.state.far_key(key.as_ref())).collect()
+    }
+
+    /// Rule R5, its second half: voids each flight and drops (or softens) the near copy, in one step.
     pub(crate) fn void(&self, strength: Strength) {
-        let key = self.key.as_ref();
-        self.state.board.void(key, || match strength {
-            Strength::Hard => self.state.drop_near(key),
-            Strength::Soft => self.state.soften_near(key),
-        });
-        self.state.observe(&self.namespace, Count::Invalidation, None);
+        for key in self.keys.iter().map(Key::as_ref) {
+            self.state.board.void(key, || match strength {
+                Strength::Hard => self.state.drop_near(key),
+                Strength::Soft => self.state.soften_near(key),
+            });
+            self.state.observe(&self.namespace, Count::Invalidation, None);
+        }
     }
 }
 
@@ -148,11 +172,19 @@ impl BoundScope {
 
 /// What all nodes answered.
 pub(crate) fn all_done(answers: Vec<Invalidated>, region: &str) -> Result<()> {
-    for answer in answers {
-        if let Invalidated::Pending(cause) = answer {
-            let message = "the invalidation has not reached its node; it is queued and will be repeated";
-            return Err(Error::new(Kind::Pending, message).with("region", region).caused_by(cause));
+    let total = answers.len();
+    let mut pending = answers.into_iter().filter_map(|answer| match answer {
+        Invalidated::Pending(cause) => Some(cause),
+        Invalidated::Done => None,
+    });
+    let Some(cause) = pending.next() else { return Ok(()) };
+    let message = match (total, 1 + pending.count()) {
+        (1, _) => "the invalidation has not reached its node; it is queued and will be repeated".to_owned(),
+        (total, some) => {
+            format!(
+                "{some} of {total} invalidations have not reached their nodes; they are queued and will be repeated"
+            )
         }
-    }
-    Ok(())
+    };
+    Err(Error::new(Kind::Pending, message).with("region", region).caused_by(cause))
 }

@@ -3,6 +3,7 @@
 mod bound;
 mod entry;
 mod flush;
+mod invalidate;
 mod operation;
 
 use std::fmt;
@@ -13,11 +14,12 @@ use crate::observe::Stats;
 use crate::registry::{self, Registry};
 use crate::state::{Gate, RegionState};
 
-pub(crate) use bound::{Bound, BoundScope, Whole};
+pub(crate) use bound::{Bound, BoundKeys, BoundScope, Whole};
 pub(crate) use entry::EntryTerms;
 pub use entry::{Entry, WholeEntry};
 pub use flush::FlushPending;
-pub use operation::{Get, Invalidate, Reached, Set};
+pub use invalidate::{Invalidate, Reached};
+pub use operation::{Get, Set};
 
 pub use crate::drive::{NotStored, SetOutcome};
 
