@@ -141,7 +141,7 @@ impl<V> Wire<V> for NearOnly {
     }
 
     fn read(_bytes: &[u8], _far: &Far, _expected: &Expected<'_>) -> Result<V, Miss> {
-        Err(Miss::OtherType)
+        Err(Miss::Decode("values of the function stay near".into()))
     }
 
     fn weigh(_value: &V) -> Option<u64> {

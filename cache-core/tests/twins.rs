@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use cache_core::config::Settings;
 use cache_core::error::Kind;
+use cache_core::record::fingerprint;
 use cache_core::region::{NotStored, Reached, Region, SetOutcome};
 use cache_core::rt::{NearOnly, SiteSpec};
 use cache_core::testkit::meta::{Cas, Room, ServerSettings};
@@ -37,6 +38,7 @@ twins! {
     arguments_that_are_no_key_go_through,
     a_higher_version_is_left_alone_and_a_lower_one_is_not,
     two_types_under_one_namespace_never_meet,
+    the_type_of_another_build_is_told_by_its_fingerprint,
     what_the_codec_misreads_stays_near,
     what_is_too_large_for_the_near_tier_is_not_near,
     what_is_too_large_for_the_far_tier_is_not_far,
@@ -371,6 +373,38 @@ fn two_types_under_one_namespace_never_meet(face: Face) {
         }
         assert_eq!(here.count("loads"), 6, "each is a miss to the other");
         assert!(here.count("type_clashes") >= 5);
+    }
+}
+
+/// Two processes that know nothing of each other's types, as after a change that left `version` as it was.
+fn the_type_of_another_build_is_told_by_its_fingerprint(face: Face) {
+    for tiers in SHARED {
+        let network = Network::new();
+        let (old, new) = (network.process(tiers), network.process(tiers));
+        let user = || site(function("app::user", "user"));
+        let (of_old, of_new) = (user(), user());
+        let number = || face.call(of_old, &old.region, |key| key.arg(&1), whole::<u64>(), || 7);
+        let word = || face.call(of_new, &new.region, |key| key.arg(&1), whole::<String>(), || "x".to_owned());
+        let mut told = Vec::new();
+        for round in 0..3 {
+            old.clock.advance(2 * SECOND);
+            let (number, of_number) = warnings(number);
+            let (word, of_word) = warnings(word);
+            assert_eq!((number, word.as_str()), (7, "x"), "round {round}");
+            told.extend([of_number, of_word].concat());
+        }
+        // The new one meets the old one's record first, and then the old one the new one's.
+        let (numbers, words) = (fingerprint::<u64>(), fingerprint::<String>());
+        let [first, second] = &told[..] else { panic!("each process tells once: {told:?}") };
+        for part in ["`user`", "`app::user` keeps `alloc::string::String`", "raise `version`"] {
+            assert!(first.contains(part), "{first}");
+        }
+        assert!(first.contains(&format!("of fingerprint {words}")), "its own: {first}");
+        assert!(first.contains(&format!("a type of fingerprint {numbers}")), "the other's: {first}");
+        assert!(second.contains("`app::user` keeps `u64`"), "{second}");
+        assert!(second.contains(&format!("a type of fingerprint {words}")), "{second}");
+        old.expect_reasons(&[("absent", 1), ("other_type", 2)]);
+        new.expect_reasons(&[("other_type", 3)]);
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use cache_core::backend::Object;
 use cache_core::key::KeyRef;
@@ -13,6 +12,7 @@ use papaya::Equivalent;
 
 use crate::ledger::Ledger;
 use crate::queue::NodeId;
+use crate::sync::{AtomicBool, Ordering};
 
 /// Keys up to this length lie in the entry, where the look-up that finds it has already been.
 const INLINE: usize = 62;
@@ -53,6 +53,11 @@ impl Entry {
     #[inline]
     pub(crate) fn object(&self) -> &Arc<Object> {
         &self.object
+    }
+
+    #[cfg(test)]
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
     }
 
     /// What stands for this entry in the queue.

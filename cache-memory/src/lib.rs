@@ -14,6 +14,7 @@ mod ledger;
 mod memory;
 mod queue;
 mod store;
+mod sync;
 mod weigh;
 
 pub use config::{DEFAULT_CAPACITY, MemoryBackendBuilder};

@@ -11,7 +11,7 @@ use crate::entry::Ticket;
 use crate::ghost::Ghosts;
 
 /// The place of an entry in the queue of its shard; used again when the entry is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NodeId(u32);
 
 impl NodeId {
@@ -107,6 +107,31 @@ impl Queue {
 
     pub(crate) fn weight(&self) -> u64 {
         self.probation.weight + self.main.weight
+    }
+
+    /// Who is queued, with hash and weight. Panics unless each node is in exactly one list, and the sums are right.
+    #[cfg(test)]
+    pub(crate) fn audit(&self) -> Vec<(NodeId, u64, u64)> {
+        let mut queued = Vec::new();
+        for (list, place) in [(&self.probation, Place::Probation), (&self.main, Place::Main)] {
+            let (mut id, mut older, mut len, mut weight) = (list.oldest, NodeId::NONE, 0, 0);
+            while id != NodeId::NONE {
+                let node = self.node(id);
+                assert_eq!((node.place, node.older), (place, older), "{id:?}");
+                queued.push((id, node.hash, node.weight));
+                (older, id, len, weight) = (id, node.newer, len + 1, weight + node.weight);
+            }
+            assert_eq!((list.newest, list.len, list.weight), (older, len, weight), "{place:?}");
+        }
+        let mut free = self.free;
+        let free = std::iter::from_fn(|| {
+            let id = (free != NodeId::NONE).then_some(free)?;
+            assert_eq!(self.node(id).place, Place::Free, "{id:?}");
+            free = self.node(id).newer;
+            Some(id)
+        });
+        assert_eq!(queued.len() + free.count(), self.nodes.len());
+        queued
     }
 
     /// A new entry enters. `None` if there are as many as can be counted.

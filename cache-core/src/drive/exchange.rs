@@ -18,7 +18,8 @@ use crate::key::FarKey;
 use crate::observe::Count;
 use crate::outcome::{Outcome, Sharing};
 use crate::plan::{ClaimAge, Demand, Found, Reading, Serving, Tiers, Validated, Verdict};
-use crate::record::{Miss, WriteError};
+use crate::record::{Fingerprint, Miss, WriteError};
+use crate::state::ValueType;
 use crate::wire::{Expected, Making, ReadBack, Unwritable, Wire};
 
 /// memcached counts whole seconds and may count the present one already: what is left is at least this much less.
@@ -298,12 +299,18 @@ where
         match reason {
             Miss::OtherGeneration if remembered => Found::Doubtful,
             Miss::HigherVersion(_) => Found::HigherVersion,
-            Miss::OtherType => {
-                self.other_type();
+            Miss::OtherType { found, expected } => {
+                self.other_type_far(found, expected);
                 Found::Dead
             }
             _ => Found::Dead,
         }
+    }
+
+    /// A record of another type was read: of a function of this process, or of a program that was built otherwise.
+    fn other_type_far(&self, found: Fingerprint, expected: Fingerprint) {
+        self.observe(Count::OtherType);
+        self.state.complain_of_record(&self.namespace, ValueType::of::<O::Value>(), found, expected);
     }
 
     /// The fence of a call that leads already: it was inherited with its claim, and no later reading replaces it.

@@ -285,8 +285,10 @@ impl<'a> Record<'a> {
         if header.version < expect.version {
             return Err(Miss::LowerVersion(header.version));
         }
-        if header.fingerprint != type_mark(&codec, expect.fingerprint) {
-            return Err(Miss::OtherType);
+        let expected = Fingerprint(type_mark(&codec, expect.fingerprint));
+        let found = Fingerprint(header.fingerprint);
+        if found != expected {
+            return Err(Miss::OtherType { found, expected });
         }
         if self.body.len() > expect.max_value {
             return Err(Miss::TooLarge(self.body.len() as u64));

@@ -24,6 +24,12 @@ use self::asked::Asked;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub u32);
 
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
 /// The fingerprint of `T`, made once and remembered.
 pub fn fingerprint<T: DeserializeOwned + 'static>() -> Fingerprint {
     static KNOWN: OnceLock<RwLock<HashMap<TypeId, Fingerprint>>> = OnceLock::new();

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::fingerprint::Fingerprint;
+
 /// Why bytes that were found are a miss.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Miss {
@@ -22,7 +24,12 @@ pub enum Miss {
     /// Written under a lower `version` of the function.
     LowerVersion(u16),
     /// Written from another type, or by another custom codec.
-    OtherType,
+    OtherType {
+        /// What the record knows its type by.
+        found: Fingerprint,
+        /// What it would know the reader's by.
+        expected: Fingerprint,
+    },
     /// Invalidated: a scope has another generation now.
     OtherGeneration,
     /// Larger than `max_value`; the size in bytes.
@@ -47,7 +54,7 @@ impl Miss {
             Miss::Corrupt => "corrupt",
             Miss::HigherVersion(_) => "higher_version",
             Miss::LowerVersion(_) => "lower_version",
-            Miss::OtherType => "other_type",
+            Miss::OtherType { .. } => "other_type",
             Miss::OtherGeneration => "other_generation",
             Miss::TooLarge(_) => "too_large",
             Miss::Decompress => "decompress",
@@ -68,7 +75,9 @@ impl fmt::Display for Miss {
             Miss::Corrupt => f.write_str("the bytes are damaged, or belong to another key"),
             Miss::HigherVersion(version) => write!(f, "it was written under the higher version {version}"),
             Miss::LowerVersion(version) => write!(f, "it was written under the lower version {version}"),
-            Miss::OtherType => f.write_str("it was written from another type or by another custom codec"),
+            Miss::OtherType { found, expected } => {
+                write!(f, "it was written from another type or by another custom codec: {found}, not {expected}")
+            }
             Miss::OtherGeneration => f.write_str("it was invalidated with its scope"),
             Miss::TooLarge(len) => write!(f, "its {len} bytes are more than `max_value`"),
             Miss::Decompress => f.write_str("it could not be decompressed"),

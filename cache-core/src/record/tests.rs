@@ -235,7 +235,11 @@ fn a_header_is_judged_before_the_value_is_decoded() {
         assert_eq!(judge(of), Ok(()));
         assert_eq!(judge(Expect { version: 2, ..of }), Err(Miss::HigherVersion(3)));
         assert_eq!(judge(Expect { version: 4, ..of }), Err(Miss::LowerVersion(3)));
-        assert_eq!(judge(Expect { fingerprint: Fingerprint(1), ..of }), Err(Miss::OtherType));
+        let other_type = judge(Expect { fingerprint: Fingerprint(of.fingerprint.0 ^ 5), ..of });
+        let Err(Miss::OtherType { found, expected }) = other_type else { panic!("{other_type:?}") };
+        // A custom codec's name is mixed into both.
+        assert_eq!(found.0 ^ expected.0, 5);
+        assert!(codec.name() == "text" || found == of.fingerprint);
         assert_eq!(judge(Expect { digest: GenerationDigest(1), ..of }), Err(Miss::OtherGeneration));
         let len = record.len() - HEADER;
         assert_eq!(judge(Expect { max_value: len - 1, ..of }), Err(Miss::TooLarge(len as u64)));
@@ -243,7 +247,8 @@ fn a_header_is_judged_before_the_value_is_decoded() {
         // The version first, whatever else differs; the generation last.
         let (fingerprint, digest) = (Fingerprint(1), GenerationDigest(1));
         assert_eq!(judge(Expect { version: 2, fingerprint, digest, ..of }), Err(Miss::HigherVersion(3)));
-        assert_eq!(judge(Expect { fingerprint, digest, max_value: 0, ..of }), Err(Miss::OtherType));
+        let other_type = judge(Expect { fingerprint, digest, max_value: 0, ..of });
+        assert!(matches!(other_type, Err(Miss::OtherType { .. })), "{other_type:?}");
         assert_eq!(judge(Expect { digest, max_value: 0, ..of }), Err(Miss::TooLarge(len as u64)));
         let parsed = Record::parse(&record).unwrap();
         assert_eq!((parsed.header().version(), parsed.header().digest()), (3, writing.digest));
@@ -285,7 +290,8 @@ fn a_region_reads_the_built_in_codecs_that_it_had_before() {
     }
     let record = write(&image(), &writing(&custom, &key)).unwrap();
     let renamed = Codec::Custom(Arc::new(Text("other")));
-    assert_eq!(read::<Image>(&record, &writing(&renamed, &key).expect()), Err(Miss::OtherType));
+    let of_other = read::<Image>(&record, &writing(&renamed, &key).expect());
+    assert!(matches!(of_other, Err(Miss::OtherType { .. })), "{of_other:?}");
     for codec in codecs().into_iter().filter(|codec| !matches!(codec, Codec::Custom(_))) {
         assert_eq!(read::<Image>(&record, &writing(&codec, &key).expect()), Err(Miss::UnknownCodec(15)));
     }
@@ -787,7 +793,11 @@ fn every_miss_has_its_name_and_sentence() {
         (Miss::Corrupt, "corrupt", "damaged"),
         (Miss::HigherVersion(9), "higher_version", "higher version 9"),
         (Miss::LowerVersion(9), "lower_version", "lower version 9"),
-        (Miss::OtherType, "other_type", "another type"),
+        (
+            Miss::OtherType { found: Fingerprint(0x1a), expected: Fingerprint(!0) },
+            "other_type",
+            "codec: 0000001a, not ffffffff",
+        ),
         (Miss::OtherGeneration, "other_generation", "invalidated"),
         (Miss::TooLarge(9), "too_large", "9 bytes"),
         (Miss::Decompress, "decompress", "decompressed"),

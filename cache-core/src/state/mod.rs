@@ -23,7 +23,7 @@ use crate::observe::{Complaints, Count, Counters, Event, Observer, Stats};
 use crate::plan::Tiers;
 use crate::policy::{OwnPolicy, Policy};
 use crate::reach::Reach;
-use crate::record::{Codec, Compression};
+use crate::record::{Codec, Compression, Fingerprint};
 
 pub use namespace::{NamespaceState, SiteShape, ValueType};
 pub(crate) use overdue::Overdue;
@@ -300,14 +300,38 @@ impl RegionState {
 
     /// Two functions keep values of different types in `namespace`.
     pub(crate) fn complain_of_types(&self, namespace: &NamespaceState) {
-        let sites: Vec<String> =
-            namespace.sites().iter().map(|site| format!("`{}` keeps `{}`", site.function, site.value.name())).collect();
-        let (name, sites) = (namespace.name(), sites.join(", "));
+        let (name, sites) = (namespace.name(), keepers(&namespace.sites()));
         let advice = "give each its own namespace, or raise `version` if the type has changed";
         self.complain(
             "type",
             name,
             format_args!("values of different types stand in namespace `{name}`: {sites}; {advice}"),
+        );
+    }
+
+    /// A record of another type than `kept` stands in `namespace`. If no function of this process can have stored it, it
+    /// was another program, or another build of this one: whose type is known by its fingerprint alone.
+    pub(crate) fn complain_of_record(
+        &self,
+        namespace: &NamespaceState,
+        kept: ValueType,
+        found: Fingerprint,
+        expected: Fingerprint,
+    ) {
+        let sites = namespace.sites();
+        if sites.iter().any(|site| site.value != kept) {
+            return self.complain_of_types(namespace);
+        }
+        let (name, kept) = (namespace.name(), kept.name());
+        let sites = if sites.is_empty() { format!("a call by name keeps `{kept}`") } else { keepers(&sites) };
+        let advice = "if the type has changed, raise `version`, or each build overwrites what the other has stored";
+        self.complain(
+            "type",
+            name,
+            format_args!(
+                "a record of another type stands in namespace `{name}`: {sites}, of fingerprint {expected}, and another \
+                 build or program has stored a type of fingerprint {found} there; {advice}"
+            ),
         );
     }
 
@@ -347,4 +371,10 @@ impl fmt::Debug for RegionState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RegionState").field("name", &self.name).field("gate", &self.gate()).finish_non_exhaustive()
     }
+}
+
+/// Which function keeps which type, for people.
+fn keepers(sites: &[SiteShape]) -> String {
+    let keeps = |site: &SiteShape| format!("`{}` keeps `{}`", site.function, site.value.name());
+    sites.iter().map(keeps).collect::<Vec<_>>().join(", ")
 }
