@@ -141,6 +141,14 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_for_one_of_a_batch_is_known_also_if_it_began_before_the_load() {
+        let [first, second, other] = [(); 3].map(|()| flight(LedBy::Task));
+        let _waits = loading(&other, || relation(&second, LedBy::Task));
+        second.loads_with(&first);
+        assert!(loading(&first, || !may_wait(&other, LedBy::Task)), "other -> second, which is loaded here");
+    }
+
+    #[test]
     fn a_thread_does_not_block_on_a_task_that_it_polls() {
         let task = flight(LedBy::Task);
         loading(&task, || ());

@@ -8,8 +8,9 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::settle::{Held, Settled};
 use super::wait::NoTimer;
-use crate::backend::{Object, Token};
+use crate::backend::Object;
 use crate::board::{self, Fence, Flight, Landing, Lead, LedBy, Left, Look, Mark, Relation, Visit, WaitsFor};
 use crate::clock::Tick;
 use crate::freshness::Freshness;
@@ -96,44 +97,6 @@ impl<R, O: Outcome<R>, S, W> Drop for Call<R, O, S, W> {
             self.visit.leave(Left { fence: Some(fence), rests_until: Tick::ZERO, ends }, self.state.clock.now());
         }
     }
-}
-
-/// A value that the caller will get, and that others may hold too.
-pub(crate) enum Held<V> {
-    /// The caller's alone.
-    Own(V),
-    /// Shared with the near tier or with followers.
-    Shared(Arc<Object<V>>),
-}
-
-impl<V> Held<V> {
-    /// The value, by reference.
-    pub(crate) fn value(&self) -> &V {
-        match self {
-            Held::Own(value) => value,
-            Held::Shared(object) => object.value(),
-        }
-    }
-}
-
-impl<V: Clone> Held<V> {
-    /// The value, cloned only if somebody else still holds it.
-    pub(crate) fn into_value(self) -> V {
-        match self {
-            Held::Own(value) => value,
-            Held::Shared(object) => match Arc::try_unwrap(object) {
-                Ok(object) => object.into_value(),
-                Err(object) => object.value().clone(),
-            },
-        }
-    }
-}
-
-/// What a held verdict was given with.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Settled {
-    pub(super) proved: Tick,
-    pub(super) token: Option<Token>,
 }
 
 impl<R, O, S, W> Call<R, O, S, W>

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::call::{Call, Held, Settled};
-use super::settle::Own;
+use super::call::Call;
+use super::settle::{Held, Own, Settled};
 use crate::backend::{
     Check, Claim, Fill, FillOutcome, Filled, HandBack, Kept, Lease, Object, Read, Recall, Returned, Seen, Stamp, Take,
     Token,
