@@ -92,9 +92,10 @@ impl<R, O: Outcome<R>, S, W> Drop for Call<R, O, S, W> {
             self.state.observe(&self.namespace, Count::LoadAbandoned, None);
         }
         // A lead leaves its claim by itself; so does a call that was dropped before it led, or while it stored or gave back.
-        if let (None, Some(fence)) = (&self.lead, self.fence.filter(|fence| fence.won)) {
-            let ends = self.started.after(self.policy.lease);
-            self.visit.leave(Left { fence: Some(fence), rests_until: Tick::ZERO, ends }, self.state.clock.now());
+        if self.lead.is_none()
+            && let Some(left) = unused_claim(self.fence, self.started.after(self.policy.lease))
+        {
+            self.visit.leave(left, self.state.clock.now());
         }
     }
 }
@@ -197,10 +198,9 @@ where
                     self.fence = inherited;
                     // Nothing was read far, but the value will be stored there.
                     self.find_far_key();
-                    // Until the load begins too: there may be a wait before it.
-                    let ends = self.started.after(self.policy.lease);
-                    lead.leave(Some(Left { fence: inherited, rests_until: Tick::ZERO, ends }));
                 }
+                // Until the load begins too: there may be a wait before it.
+                lead.leave(unused_claim(self.fence, self.started.after(self.policy.lease)));
                 self.flight = Some(lead.flight().clone());
                 self.lead = Some(lead);
                 Joined::Leads { inherited: inherited.map(|fence| fence.kept) }
@@ -287,9 +287,7 @@ where
         let lead = self.lead.as_mut()?;
         // If the load is dropped or panics, whoever comes next loads under its claim.
         self.digest = self.fence.map_or(self.digest, |fence| fence.digest);
-        let fence = self.fence.filter(|fence| fence.won);
-        let ends = self.started.after(self.policy.lease);
-        lead.leave(fence.map(|_| Left { fence, rests_until: Tick::ZERO, ends }));
+        lead.leave(unused_claim(self.fence, self.started.after(self.policy.lease)));
         Some(lead.flight().clone())
     }
 
@@ -459,4 +457,10 @@ where
             (self.near, self.near_stale) = (Some(object), Some(serving));
         }
     }
+}
+
+/// What a call leaves to the next load of its process if it is dropped: the claim that it has won, until it `ends`.
+fn unused_claim(fence: Option<Fence>, ends: Tick) -> Option<Left> {
+    let fence = fence.filter(|fence| fence.won);
+    fence.map(|_| Left { fence, rests_until: Tick::ZERO, ends })
 }
