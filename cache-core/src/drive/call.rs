@@ -42,6 +42,9 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     /// The key's voids, and the generations of its scopes here, before the read or the load whose value may be put near.
     pub(super) mark: Mark,
     pub(super) born: Born,
+    /// Whether the key or one of its scopes was invalidated here after the stale value in hand was asked for: it is for
+    /// nobody who came since.
+    pub(super) outdated: bool,
     /// What the call's tags add to the scopes of its namespace, and the generations when it came.
     tagged: Option<(Box<Tagged>, Born)>,
     /// The near value in hand: a stale one, or one that was found at the second look.
@@ -132,6 +135,7 @@ where
             started: state.clock.now(),
             mark: visit.mark(),
             born: tagged.as_ref().map_or_else(|| Born::now(&namespace.generation), |(_, came)| came.clone()),
+            outdated: false,
             tagged,
             visit,
             near: None,
@@ -191,7 +195,7 @@ where
         };
         match joined {
             board::Joined::Leads(mut lead) => {
-                (self.mark, self.born) = (self.visit.mark(), self.born_now());
+                self.mark_now();
                 // A claim of one's own is newer than what was left.
                 let inherited = lead.inherited().filter(|_| self.fence.is_none_or(|fence| !fence.won));
                 if inherited.is_some() {
@@ -378,6 +382,13 @@ where
             "",
             format_args!("a cached async function runs where there is no timer: {advice}"),
         );
+    }
+
+    /// What is kept of what comes from now on must not be older than an invalidation that comes from now on.
+    pub(super) fn mark_now(&mut self) {
+        let (mark, born) = (self.visit.mark(), self.born_now());
+        self.outdated |= mark != self.mark || !self.born.is_current();
+        (self.mark, self.born) = (mark, born);
     }
 
     /// The generations of the call's scopes in this process, as they are now.

@@ -34,7 +34,7 @@ where
     /// Before a read or a take: what is put near from its answer must not be older than an invalidation that comes from
     /// now on.
     pub(super) fn prepare(&mut self) {
-        (self.mark, self.born) = (self.visit.mark(), self.born_now());
+        self.mark_now();
         self.find_far_key();
     }
 
@@ -250,7 +250,7 @@ where
             () if seen.marked_stale => "marked_stale",
             () => "expired",
         };
-        self.far = Some((Held::Own(value), serving));
+        (self.far, self.outdated) = (Some((Held::Own(value), serving)), false);
         if is_fresh { Found::Fresh } else { Found::Stale(serving) }
     }
 

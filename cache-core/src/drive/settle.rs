@@ -217,6 +217,8 @@ where
             (None, Some(object)) => (object.clone(), object.proved()),
             (None, None) => return None,
         };
+        // R5: others get it only if they came before it was asked for.
+        let proved = if self.outdated { Tick::ZERO } else { proved };
         let rests_until = now.after(self.policy.throttle);
         let fence = self.fence.take().filter(|fence| fence.won);
         let ends = if fence.is_some() { rests_until.max(self.started.after(self.policy.lease)) } else { rests_until };
