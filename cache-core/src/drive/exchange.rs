@@ -206,6 +206,7 @@ where
         match answer {
             Ok(Filled { outcome: FillOutcome::Stored(token), generations, proved }) => {
                 self.fence = None;
+                self.digest = fence.map_or(self.digest, |fence| fence.digest);
                 self.observe(Count::Stored);
                 if !self.unchanged(fence, &generations) {
                     return Verdict::Lost;
