@@ -84,3 +84,65 @@ fn a_batch_that_is_dropped_before_it_loads_hands_on_what_it_has_won() {
         assert_eq!(here.count("stored"), 1);
     }
 }
+
+#[test]
+fn what_another_batch_did_not_load_is_loaded_at_once() {
+    for tiers in ALL {
+        for is_dropped in [false, true] {
+            let network = Network::new();
+            let here = network.process(tiers);
+            let (first, second) = (Source::default(), Source::default());
+            let mut one = first.batch(&here, &[1, 2, 3]);
+            assert!(poll(&mut one).is_pending());
+            let mut other = second.batch(&here, &[3, 2, 1]);
+            assert!(poll(&mut other).is_pending());
+            assert!(second.asked.borrow().is_empty(), "it follows");
+            first.fails.set(true);
+            first.open.set(true);
+            second.open.set(true);
+            if is_dropped {
+                drop(one);
+            } else {
+                assert_eq!(block_on(&network.clock, one), Ok(Err("down")));
+            }
+            assert_eq!(block_on(&network.clock, other), Ok(Ok(vec![Some(30), Some(20), Some(10)])));
+            assert_eq!(*second.asked.borrow(), [[3, 2, 1]], "{tiers:?}");
+        }
+    }
+}
+
+#[test]
+fn what_others_take_too_long_for_is_loaded_at_once() {
+    for tiers in ALL {
+        let network = Network::new();
+        let here = network.process_with(tiers, |settings| settings.patience(SECOND));
+        let (first, second) = (Source::default(), Source::default());
+        let mut one = first.batch(&here, &[1, 2, 3]);
+        assert!(poll(&mut one).is_pending());
+        second.open.set(true);
+        let before = network.clock.now();
+        let values = block_on(&network.clock, second.batch(&here, &[1, 2, 3]));
+        assert_eq!(values, Ok(Ok(vec![Some(10), Some(20), Some(30)])));
+        assert_eq!(*second.asked.borrow(), [[1, 2, 3]], "{tiers:?}");
+        assert_eq!(network.clock.now().since(before), SECOND);
+    }
+}
+
+/// It would be told of the failure in any case.
+#[test]
+fn a_batch_that_has_failed_waits_for_nobody() {
+    for tiers in ALL {
+        let network = Network::new();
+        let here = network.process(tiers);
+        let (first, second) = (Source::default(), Source::default());
+        let mut one = first.batch(&here, &[1]);
+        assert!(poll(&mut one).is_pending());
+        second.fails.set(true);
+        second.open.set(true);
+        let mut other = second.batch(&here, &[2, 1]);
+        let answer = (0..10).map(|_| poll(&mut other)).find(Poll::is_ready);
+        assert_eq!(answer, Some(Poll::Ready(Err("down"))), "{tiers:?}");
+        first.open.set(true);
+        assert_eq!(block_on(&network.clock, one), Ok(Ok(vec![Some(10)])), "the other one goes on");
+    }
+}

@@ -279,6 +279,20 @@ where
         followed
     }
 
+    /// How the wait for the flight in hand ends, if it is over by now: it lasts `until` then at the most.
+    pub(super) fn end_of_wait(&mut self, until: Tick, face: LedBy) -> Option<Followed> {
+        let flight = self.flight.clone()?;
+        if matches!(board::relation(&flight, face), Relation::WouldNotEnd) {
+            return Some(self.would_not_end());
+        }
+        let landing = flight.landing();
+        let is_over = landing.is_some() || until <= self.state.clock.now();
+        is_over.then(|| {
+            self.observe(Count::Wait);
+            self.followed(Ok(landing))
+        })
+    }
+
     /// A load is about to run. The flight that it belongs to, if it is anybody else's concern.
     pub(super) fn before_load(&mut self, load: Load) -> Option<Arc<Flight>> {
         self.state.miss(&self.namespace, self.reason);
