@@ -256,7 +256,7 @@ fn stale_values_are_proved_like_fresh_ones() {
 #[test]
 fn tags_end_what_has_them_and_reads_keep_their_own_bounds() {
     for tiers in [Tiers::Near, Tiers::Far, Tiers::Both] {
-        for seed in 0..5 {
+        for seed in 0..2 {
             let tagged = |plot| Plot { keys: 6, parts: 2, tags: 60, bounded: 30, ..plot };
             clean(seed, &tagged(Plot::calm(tiers)));
             clean(seed, &tagged(Plot { remember: 50 * MILLI, ..Plot::rough(tiers) }));
@@ -273,7 +273,7 @@ fn tags_end_what_has_them_and_reads_keep_their_own_bounds() {
 #[test]
 fn many_keys_at_once_are_each_loaded_once_and_never_stale() {
     for tiers in [Tiers::Near, Tiers::Far, Tiers::Both] {
-        for (seed, hang_up) in (0..5).zip([0, 3].into_iter().cycle()) {
+        for (seed, hang_up) in (0..2).zip([0, 3].into_iter().cycle()) {
             let many = |plot| Plot { keys: 6, batches: 60, forced: 0, ..plot };
             clean(seed, &many(Plot { hang_up, ..Plot::calm(tiers) }));
             clean(seed, &many(Plot { failing: 10, ..Plot::rough(tiers) }));
@@ -314,7 +314,7 @@ fn an_invalidation_may_be_dropped_at_every_wait() {
 #[test]
 fn every_plot_of_a_long_run_goes_well() {
     for seed in 0..PLOTS {
-        let (_, plot) = plot_of(seed, 3 * SECOND);
+        let (_, plot) = plot_of(seed, 2 * SECOND);
         clean(seed, &plot);
     }
 }
