@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use cache_core::region::Invalidate;
 use cache_core::rt::{self, KeyWriter, TagList};
-use cache_core::testkit::{Faults, block_on};
+use cache_core::testkit::{Fate, Faults, block_on};
 
 use common::*;
 
@@ -84,4 +84,34 @@ fn the_namespace_was_invalidated_before_the_leader_led() {
 #[test]
 fn a_tag_was_invalidated_before_the_leader_led() {
     after(|process| process.region.invalidate_tag("team:7"));
+}
+
+/// What it follows began after it came, so that its stale value is proved; but it would be kept as part of another value.
+#[test]
+fn what_a_load_reads_is_no_value_that_stands_in_for_a_failure() {
+    for tiers in SHARED {
+        let network = Network::new();
+        let here = network.process_with(tiers, |settings| settings.stale_if_error(60 * SECOND));
+        let (open, ready) = (Cell::new(false), Cell::new(true));
+        assert_eq!(block_on(&network.clock, call(&here, &ready, Ok(10))), Ok(Ok(10)));
+        network.clock.advance(TTL + SECOND);
+        here.far.order(Fate::Deliver);
+        here.far.order(Fate::LoseRequest);
+        let part = || async { call(&here, &ready, Ok(20)).await };
+        let mut whole = Box::pin(here.region.get_or_create_async("numbers", 2, part));
+        while here.count("loads") < 2 {
+            assert!(poll(&mut whole).is_pending());
+            network.clock.advance(FAST);
+        }
+        assert!(poll(&mut whole).is_pending(), "its part asks the far tier, which does not answer");
+        network.clock.advance(FAST);
+        let mut leader = call(&here, &open, Err("down".to_owned()));
+        assert!(poll(&mut leader).is_pending());
+        network.clock.advance(SECOND);
+        assert!(poll(&mut whole).is_pending(), "its part follows");
+        assert_eq!(here.count("waits"), 1);
+        open.set(true);
+        assert_eq!(block_on(&network.clock, leader), Ok(Ok(10)));
+        assert_eq!(block_on(&network.clock, whole), Ok(Ok(20)), "{tiers:?}");
+    }
 }

@@ -270,6 +270,10 @@ where
             }
             // A tag ends without a word to the board: its flights are there to be followed by those who come later.
             Landing::Value { value, .. } if !self.is_of_my_time(value) => Followed::Abandoned,
+            // What stands in for a failed load was stale when that began: it is no part of another value, and not new.
+            Landing::Value { value, .. } if self.demand != Demand::Policy && value.judge(began) != Freshness::Fresh => {
+                Followed::Abandoned
+            }
             Landing::Value { proved, .. } => Followed::Value { began, proved: *proved },
             Landing::Failed(_) => Followed::Failed { began },
             Landing::FailedAlone => Followed::FailedAlone,

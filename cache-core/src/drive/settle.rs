@@ -228,7 +228,7 @@ where
 
     fn stale_object(&self, value: O::Value) -> Arc<Object<O::Value>> {
         let stamp = Stamp {
-            deadlines: Deadlines::starting(Tick::ZERO, None, &self.policy),
+            deadlines: Deadlines::starting(Tick::ZERO, Some(Duration::ZERO), &self.policy),
             proved: self.proved,
             proved_until: self.proved,
             token: None,
