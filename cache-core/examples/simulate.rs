@@ -25,10 +25,11 @@ const USAGE: &str = "simulate [--invalidations N] [--threads N] [--first SEED] [
                      [--without RULE]";
 
 /// What may be left out.
-const FLAWS: [Flaw; 15] = [
+const FLAWS: [Flaw; 17] = [
     Flaw::Unfenced,
     Flaw::UnfencedSet,
     Flaw::Generations,
+    Flaw::TagGenerations,
     Flaw::GenerationsAfterLoad,
     Flaw::EveryVerdictHeld,
     Flaw::LateProof,
@@ -36,6 +37,7 @@ const FLAWS: [Flaw; 15] = [
     Flaw::DropBeforeVoid,
     Flaw::DropFirst,
     Flaw::SameEpoch,
+    Flaw::Unbounded,
     Flaw::LaxNesting,
     Flaw::MemoryRejects,
     Flaw::EveryTakeWins,

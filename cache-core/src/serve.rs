@@ -15,6 +15,7 @@ use crate::key::{KeyError, KeyRef, KeyWriter};
 use crate::observe::Count;
 use crate::outcome::{Outcome, Sharing};
 use crate::plan::Tiers;
+use crate::reach::Reach;
 use crate::region::{EntryTerms, Region, StateRef};
 use crate::site::{NamespaceRef, Site};
 use crate::state::{Gate, NamespaceState, RegionState, TagList, ValueType};
@@ -190,7 +191,11 @@ where
     let namespace = served.namespace(&state);
     match key {
         Ok(key) => {
-            let bound = terms.max_staleness.or(served.max_staleness());
+            // What is kept near only is never in doubt.
+            let bound = match W::REACH {
+                Reach::Everywhere => terms.max_staleness.or(served.max_staleness()),
+                Reach::Near => None,
+            };
             if terms.ask == Ask::Cache
                 && let Some(value) = near_hit(state.as_arc(), namespace.as_arc(), key, bound)
             {

@@ -21,6 +21,7 @@ twins! {
     a_call_says_how_stale_a_near_copy_may_be,
     a_read_says_how_stale_a_near_copy_may_be,
     a_bound_means_nothing_where_there_is_one_tier,
+    a_bound_means_nothing_to_what_is_kept_near_only,
     what_a_region_cannot_keep_so_goes_through_and_is_told,
 }
 
@@ -110,6 +111,18 @@ fn a_bound_means_nothing_where_there_is_one_tier(face: Face) {
         let far = u64::from(tiers == Tiers::Far);
         here.expect(&[("misses", 1), ("loads", 1), ("stored", far), ("near_hits", 1 - far), ("far_hits", far)]);
     }
+}
+
+fn a_bound_means_nothing_to_what_is_kept_near_only(face: Face) {
+    let here = Network::new().process(Tiers::Both);
+    let ask = |value: u64| {
+        let terms = terms!(u64, cache_core::rt::NearOnly).weight(|_| 8).max_staleness(SECOND);
+        face.call(numbers(), &here.region, |key| key.arg(&1), terms, || value)
+    };
+    assert_eq!(ask(10), 10);
+    here.clock.advance(2 * SECOND);
+    assert_eq!(ask(11), 10);
+    here.expect(&[("misses", 1), ("loads", 1), ("near_hits", 1)]);
 }
 
 fn what_a_region_cannot_keep_so_goes_through_and_is_told(face: Face) {

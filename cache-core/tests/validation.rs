@@ -18,6 +18,7 @@ twins! {
     without_the_far_tier_a_copy_that_is_due_is_loaded,
     a_read_asks_about_a_copy_too,
     whoever_asks_each_time_moves_no_value,
+    a_copy_of_what_was_set_is_asked_about_too,
 }
 
 /// Two processes, one of which has a copy that is due; the other one has none.
@@ -102,4 +103,13 @@ fn whoever_asks_each_time_moves_no_value(face: Face) {
         assert_eq!(ask(face, &here, site, 1, value), 10);
     }
     here.expect(&[("misses", 1), ("loads", 1), ("stored", 1), ("validated", 4)]);
+}
+
+fn a_copy_of_what_was_set_is_asked_about_too(face: Face) {
+    let network = Network::new();
+    let here = network.process(Tiers::Both);
+    face.set(here.region.set("numbers", 1, 10u64)).unwrap();
+    here.clock.advance(2 * SECOND);
+    assert_eq!(ask(face, &here, numbers(), 1, 11), 10);
+    assert_eq!((here.count("validated"), here.count("far_hits")), (1, 0));
 }

@@ -91,6 +91,14 @@ impl Flight {
         Follow { flight: self.clone(), id: None }
     }
 
+    /// How it has ended, if it has.
+    pub(crate) fn landing(&self) -> Option<Landing> {
+        match &*lock(&self.state) {
+            State::Loading { .. } => None,
+            State::Landed(landing) => Some(landing.clone()),
+        }
+    }
+
     /// How many wait for it now.
     pub fn followers(&self) -> usize {
         match &*lock(&self.state) {

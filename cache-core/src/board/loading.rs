@@ -21,7 +21,12 @@ thread_local! {
 }
 
 /// Which flight waits for which, where the waiting call is inside a load. Short: waits nest rarely.
-static WAITS: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
+///
+/// Flights, not their numbers: one that is waited for may become part of a load of many.
+static WAITS: Mutex<Vec<Edge>> = Mutex::new(Vec::new());
+
+/// The flight inside which a call waits, and the one for which it does.
+type Edge = (Arc<Flight>, Arc<Flight>);
 
 /// Whether this thread is running, or polling, a load.
 pub fn is_loading() -> bool {
@@ -66,27 +71,28 @@ pub fn relation(flight: &Arc<Flight>, face: LedBy) -> Relation {
             if stack.iter().any(|mine| mine.id() == from) {
                 return Relation::WouldNotEnd;
             }
-            let further = waits.iter().filter(|(waiting, _)| *waiting == from).map(|(_, target)| *target);
+            let further = waits.iter().filter(|(waiting, _)| waiting.id() == from).map(|(_, target)| target.id());
             let further: Vec<u64> = further.filter(|target| !reached.contains(target)).collect();
             reached.extend(further);
             at += 1;
         }
         // Noted under the same lock that was asked: of two that would close a circle one sees the other.
-        let edge = (innermost.id(), flight.id());
-        waits.push(edge);
+        let edge = (innermost.clone(), flight.clone());
+        waits.push(edge.clone());
         Relation::Other(WaitsFor(Some(edge)))
     })
 }
 
 /// A wait for a flight that others can see.
 #[derive(Debug)]
-pub struct WaitsFor(Option<(u64, u64)>);
+pub struct WaitsFor(Option<Edge>);
 
 impl Drop for WaitsFor {
     fn drop(&mut self) {
-        if let Some(edge) = self.0 {
+        if let Some((waiting, target)) = &self.0 {
             let mut waits = WAITS.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(at) = waits.iter().position(|noted| *noted == edge) {
+            let is_mine = |(from, to): &Edge| Arc::ptr_eq(from, waiting) && Arc::ptr_eq(to, target);
+            if let Some(at) = waits.iter().position(is_mine) {
                 waits.swap_remove(at);
             }
         }
@@ -138,6 +144,14 @@ mod tests {
         let _waits = loading(&first, || relation(&other, LedBy::Task));
         assert!(loading(&other, || !may_wait(&second, LedBy::Task)), "other -> second, which waits for other");
         assert!(!may_wait(&second, LedBy::Thread), "this thread polls its load");
+    }
+
+    #[test]
+    fn a_wait_for_one_of_a_batch_is_known_also_if_it_began_before_the_load() {
+        let [first, second, other] = [(); 3].map(|()| flight(LedBy::Task));
+        let _waits = loading(&other, || relation(&second, LedBy::Task));
+        second.loads_with(&first);
+        assert!(loading(&first, || !may_wait(&other, LedBy::Task)), "other -> second, which is loaded here");
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::settle::{Held, Settled};
 use super::wait::NoTimer;
-use crate::backend::{Object, Token};
+use crate::backend::Object;
 use crate::board::{self, Fence, Flight, Landing, Lead, LedBy, Left, Look, Mark, Relation, Visit, WaitsFor};
 use crate::clock::Tick;
 use crate::freshness::Freshness;
@@ -41,6 +42,9 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     /// The key's voids, and the generations of its scopes here, before the read or the load whose value may be put near.
     pub(super) mark: Mark,
     pub(super) born: Born,
+    /// Whether the key or one of its scopes was invalidated here after the stale value in hand was asked for: it is for
+    /// nobody who came since.
+    pub(super) outdated: bool,
     /// What the call's tags add to the scopes of its namespace, and the generations when it came.
     tagged: Option<(Box<Tagged>, Born)>,
     /// The near value in hand: a stale one, or one that was found at the second look.
@@ -91,49 +95,12 @@ impl<R, O: Outcome<R>, S, W> Drop for Call<R, O, S, W> {
             self.state.observe(&self.namespace, Count::LoadAbandoned, None);
         }
         // A lead leaves its claim by itself; so does a call that was dropped before it led, or while it stored or gave back.
-        if let (None, Some(fence)) = (&self.lead, self.fence.filter(|fence| fence.won)) {
-            let ends = self.started.after(self.policy.lease);
-            self.visit.leave(Left { fence: Some(fence), rests_until: Tick::ZERO, ends }, self.state.clock.now());
+        if self.lead.is_none()
+            && let Some(left) = unused_claim(self.fence, self.started.after(self.policy.lease))
+        {
+            self.visit.leave(left, self.state.clock.now());
         }
     }
-}
-
-/// A value that the caller will get, and that others may hold too.
-pub(crate) enum Held<V> {
-    /// The caller's alone.
-    Own(V),
-    /// Shared with the near tier or with followers.
-    Shared(Arc<Object<V>>),
-}
-
-impl<V> Held<V> {
-    /// The value, by reference.
-    pub(crate) fn value(&self) -> &V {
-        match self {
-            Held::Own(value) => value,
-            Held::Shared(object) => object.value(),
-        }
-    }
-}
-
-impl<V: Clone> Held<V> {
-    /// The value, cloned only if somebody else still holds it.
-    pub(crate) fn into_value(self) -> V {
-        match self {
-            Held::Own(value) => value,
-            Held::Shared(object) => match Arc::try_unwrap(object) {
-                Ok(object) => object.into_value(),
-                Err(object) => object.value().clone(),
-            },
-        }
-    }
-}
-
-/// What a held verdict was given with.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Settled {
-    pub(super) proved: Tick,
-    pub(super) token: Option<Token>,
 }
 
 impl<R, O, S, W> Call<R, O, S, W>
@@ -168,6 +135,7 @@ where
             started: state.clock.now(),
             mark: visit.mark(),
             born: tagged.as_ref().map_or_else(|| Born::now(&namespace.generation), |(_, came)| came.clone()),
+            outdated: false,
             tagged,
             visit,
             near: None,
@@ -227,17 +195,16 @@ where
         };
         match joined {
             board::Joined::Leads(mut lead) => {
-                (self.mark, self.born) = (self.visit.mark(), self.born_now());
+                self.mark_now();
                 // A claim of one's own is newer than what was left.
                 let inherited = lead.inherited().filter(|_| self.fence.is_none_or(|fence| !fence.won));
                 if inherited.is_some() {
                     self.fence = inherited;
                     // Nothing was read far, but the value will be stored there.
                     self.find_far_key();
-                    // Until the load begins too: there may be a wait before it.
-                    let ends = self.started.after(self.policy.lease);
-                    lead.leave(Some(Left { fence: inherited, rests_until: Tick::ZERO, ends }));
                 }
+                // Until the load begins too: there may be a wait before it.
+                lead.leave(unused_claim(self.fence, self.started.after(self.policy.lease)));
                 self.flight = Some(lead.flight().clone());
                 self.lead = Some(lead);
                 Joined::Leads { inherited: inherited.map(|fence| fence.kept) }
@@ -303,6 +270,10 @@ where
             }
             // A tag ends without a word to the board: its flights are there to be followed by those who come later.
             Landing::Value { value, .. } if !self.is_of_my_time(value) => Followed::Abandoned,
+            // What stands in for a failed load was stale when that began: it is no part of another value, and not new.
+            Landing::Value { value, .. } if self.demand != Demand::Policy && value.judge(began) != Freshness::Fresh => {
+                Followed::Abandoned
+            }
             Landing::Value { proved, .. } => Followed::Value { began, proved: *proved },
             Landing::Failed(_) => Followed::Failed { began },
             Landing::FailedAlone => Followed::FailedAlone,
@@ -310,6 +281,20 @@ where
         };
         self.landing = Some(landing);
         followed
+    }
+
+    /// How the wait for the flight in hand ends, if it is over by now: it lasts `until` then at the most.
+    pub(super) fn end_of_wait(&mut self, until: Tick, face: LedBy) -> Option<Followed> {
+        let flight = self.flight.clone()?;
+        if matches!(board::relation(&flight, face), Relation::WouldNotEnd) {
+            return Some(self.would_not_end());
+        }
+        let landing = flight.landing();
+        let is_over = landing.is_some() || until <= self.state.clock.now();
+        is_over.then(|| {
+            self.observe(Count::Wait);
+            self.followed(Ok(landing))
+        })
     }
 
     /// A load is about to run. The flight that it belongs to, if it is anybody else's concern.
@@ -324,9 +309,7 @@ where
         let lead = self.lead.as_mut()?;
         // If the load is dropped or panics, whoever comes next loads under its claim.
         self.digest = self.fence.map_or(self.digest, |fence| fence.digest);
-        let fence = self.fence.filter(|fence| fence.won);
-        let ends = self.started.after(self.policy.lease);
-        lead.leave(fence.map(|_| Left { fence, rests_until: Tick::ZERO, ends }));
+        lead.leave(unused_claim(self.fence, self.started.after(self.policy.lease)));
         Some(lead.flight().clone())
     }
 
@@ -419,6 +402,13 @@ where
         );
     }
 
+    /// What is kept of what comes from now on must not be older than an invalidation that comes from now on.
+    pub(super) fn mark_now(&mut self) {
+        let (mark, born) = (self.visit.mark(), self.born_now());
+        self.outdated |= mark != self.mark || !self.born.is_current();
+        (self.mark, self.born) = (mark, born);
+    }
+
     /// The generations of the call's scopes in this process, as they are now.
     pub(super) fn born_now(&self) -> Born {
         let born = Born::now(&self.namespace.generation);
@@ -496,4 +486,10 @@ where
             (self.near, self.near_stale) = (Some(object), Some(serving));
         }
     }
+}
+
+/// What a call leaves to the next load of its process if it is dropped: the claim that it has won, until it `ends`.
+fn unused_claim(fence: Option<Fence>, ends: Tick) -> Option<Left> {
+    let fence = fence.filter(|fence| fence.won);
+    fence.map(|_| Left { fence, rests_until: Tick::ZERO, ends })
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::call::{Call, Held, Subject};
+use super::call::{Call, Subject};
 use super::exchange::{missing_face, one, unasked};
-use super::settle::Own;
+use super::settle::{Held, Own};
 use crate::backend::Recall;
 use crate::board::Standing;
 use crate::error::Result;

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::call::{Call, Held, Settled};
-use super::settle::Own;
+use super::call::Call;
+use super::settle::{Held, Own, Settled};
 use crate::backend::{
     Check, Claim, Fill, FillOutcome, Filled, HandBack, Kept, Lease, Object, Read, Recall, Returned, Seen, Stamp, Take,
     Token,
@@ -35,7 +35,7 @@ where
     /// Before a read or a take: what is put near from its answer must not be older than an invalidation that comes from
     /// now on.
     pub(super) fn prepare(&mut self) {
-        (self.mark, self.born) = (self.visit.mark(), self.born_now());
+        self.mark_now();
         self.find_far_key();
     }
 
@@ -207,6 +207,7 @@ where
         match answer {
             Ok(Filled { outcome: FillOutcome::Stored(token), generations, proved }) => {
                 self.fence = None;
+                self.digest = fence.map_or(self.digest, |fence| fence.digest);
                 self.observe(Count::Stored);
                 if !self.unchanged(fence, &generations) {
                     return Verdict::Lost;
@@ -251,7 +252,7 @@ where
             () if seen.marked_stale => "marked_stale",
             () => "expired",
         };
-        self.far = Some((Held::Own(value), serving));
+        (self.far, self.outdated) = (Some((Held::Own(value), serving)), false);
         if is_fresh { Found::Fresh } else { Found::Stale(serving) }
     }
 

@@ -5,8 +5,8 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::call::{Call, Held};
-use crate::backend::{Object, Stamp};
+use super::call::Call;
+use crate::backend::{Object, Stamp, Token};
 use crate::board::{Landing, Lead, Left, Standing};
 use crate::clock::Tick;
 use crate::freshness::Deadlines;
@@ -17,6 +17,44 @@ use crate::wire::Wire;
 
 /// What a load came to: a value that others may hold too, or a failure.
 pub(crate) type Own<R, O> = Result<Held<<O as Outcome<R>>::Value>, <O as Outcome<R>>::Failure>;
+
+/// A value that the caller will get, and that others may hold too.
+pub(crate) enum Held<V> {
+    /// The caller's alone.
+    Own(V),
+    /// Shared with the near tier or with followers.
+    Shared(Arc<Object<V>>),
+}
+
+impl<V> Held<V> {
+    /// The value, by reference.
+    pub(crate) fn value(&self) -> &V {
+        match self {
+            Held::Own(value) => value,
+            Held::Shared(object) => object.value(),
+        }
+    }
+}
+
+impl<V: Clone> Held<V> {
+    /// The value, cloned only if somebody else still holds it.
+    pub(crate) fn into_value(self) -> V {
+        match self {
+            Held::Own(value) => value,
+            Held::Shared(object) => match Arc::try_unwrap(object) {
+                Ok(object) => object.into_value(),
+                Err(object) => object.value().clone(),
+            },
+        }
+    }
+}
+
+/// What a held verdict was given with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settled {
+    pub(super) proved: Tick,
+    pub(super) token: Option<Token>,
+}
 
 impl<R, O, S, W> Call<R, O, S, W>
 where
@@ -179,6 +217,8 @@ where
             (None, Some(object)) => (object.clone(), object.proved()),
             (None, None) => return None,
         };
+        // R5: others get it only if they came before it was asked for.
+        let proved = if self.outdated { Tick::ZERO } else { proved };
         let rests_until = now.after(self.policy.throttle);
         let fence = self.fence.take().filter(|fence| fence.won);
         let ends = if fence.is_some() { rests_until.max(self.started.after(self.policy.lease)) } else { rests_until };
@@ -188,7 +228,7 @@ where
 
     fn stale_object(&self, value: O::Value) -> Arc<Object<O::Value>> {
         let stamp = Stamp {
-            deadlines: Deadlines::starting(Tick::ZERO, None, &self.policy),
+            deadlines: Deadlines::starting(Tick::ZERO, Some(Duration::ZERO), &self.policy),
             proved: self.proved,
             proved_until: self.proved,
             token: None,

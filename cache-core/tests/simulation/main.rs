@@ -83,6 +83,20 @@ fn without_generations_in_the_record_the_invalidation_of_a_scope_is_lost() {
     }
 }
 
+/// R4.
+#[test]
+fn without_the_generations_of_tags_in_the_record_the_invalidation_of_a_tag_is_lost() {
+    for tiers in SHARED {
+        guards(&Plot { keys: 6, parts: 2, tags: 60, ..Plot::calm(tiers) }, Flaw::TagGenerations, Found::Stale);
+    }
+}
+
+/// R1.
+#[test]
+fn unless_a_call_is_held_to_its_own_bound_it_reads_what_was_invalidated() {
+    guards(&Plot { bounded: 50, ..Plot::calm(Tiers::Both) }, Flaw::Unbounded, Found::Stale);
+}
+
 /// R4: no scope is invalidated here, but a restarted node gives the same CAS numbers again.
 #[test]
 fn without_generations_in_the_record_a_restart_loses_an_invalidation() {
@@ -238,6 +252,45 @@ fn stale_values_are_proved_like_fresh_ones() {
     }
 }
 
+/// With and without faults, stale values among them: a tag ends all that has it, and each read is held to its own bound.
+#[test]
+fn tags_end_what_has_them_and_reads_keep_their_own_bounds() {
+    for tiers in [Tiers::Near, Tiers::Far, Tiers::Both] {
+        for seed in 0..2 {
+            let tagged = |plot| Plot { keys: 6, parts: 2, tags: 60, bounded: 30, ..plot };
+            clean(seed, &tagged(Plot::calm(tiers)));
+            clean(seed, &tagged(Plot { remember: 50 * MILLI, ..Plot::rough(tiers) }));
+            if tiers != Tiers::Near {
+                let stale =
+                    Plot { ttl: 2 * SECOND, stale: 2 * SECOND, failing: 20, loads: Loads::Any, ..Plot::rough(tiers) };
+                clean(seed, &tagged(stale));
+            }
+        }
+    }
+}
+
+/// Batches that overlap, fail and are dropped, beside reads of one key.
+#[test]
+fn many_keys_at_once_are_each_loaded_once_and_never_stale() {
+    for tiers in [Tiers::Near, Tiers::Far, Tiers::Both] {
+        for (seed, hang_up) in (0..2).zip([0, 3].into_iter().cycle()) {
+            let many = |plot| Plot { keys: 6, batches: 60, forced: 0, ..plot };
+            clean(seed, &many(Plot { hang_up, ..Plot::calm(tiers) }));
+            clean(seed, &many(Plot { failing: 10, ..Plot::rough(tiers) }));
+            clean(
+                seed,
+                &many(Plot {
+                    ttl: 2 * SECOND,
+                    stale: 2 * SECOND,
+                    failing: 20,
+                    loads: Loads::Any,
+                    ..Plot::rough(tiers)
+                }),
+            );
+        }
+    }
+}
+
 #[test]
 fn versions_that_share_a_slot_lose_no_invalidation() {
     for tiers in SHARED {
@@ -261,7 +314,7 @@ fn an_invalidation_may_be_dropped_at_every_wait() {
 #[test]
 fn every_plot_of_a_long_run_goes_well() {
     for seed in 0..PLOTS {
-        let (_, plot) = plot_of(seed, 3 * SECOND);
+        let (_, plot) = plot_of(seed, 2 * SECOND);
         clean(seed, &plot);
     }
 }

@@ -19,7 +19,7 @@ use crate::clock::Tick;
 use crate::error::{Error, Kind, Result};
 use crate::key::FarKey;
 use crate::outcome::{Alone, OkOnly};
-use crate::plan::{Answer, Land, Load, Plan, Step};
+use crate::plan::{Answer, Followed, Land, Load, Plan, Step};
 use crate::wire::Wire;
 
 /// A load of many keys failed: its error, which is one, is kept elsewhere.
@@ -248,11 +248,34 @@ impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Many<V, W> {
         Some(Following { place, left: until.since(now), member, led_by })
     }
 
-    /// All that wait begin to lose their patience now.
-    pub(super) fn begin_to_wait(&mut self) {
+    /// Whether a load has failed for a key that no stale value stands in for: nothing that is left changes the answer.
+    pub(super) fn has_failed(&self) -> bool {
+        self.members.iter().any(|member| matches!(member.end, Some(Err(Failed))))
+    }
+
+    /// Whether all that is left is to wait for others. All that wait for flights begin to lose their patience now.
+    pub(super) fn begin_to_wait(&mut self) -> bool {
+        let mut all_wait = true;
+        for member in self.members.iter_mut().filter(|member| member.end.is_none()) {
+            match (member.step, member.follow_until) {
+                (Step::Follow(patience), None) => {
+                    member.follow_until = Some(member.call.state.clock.now().after(patience));
+                }
+                (Step::Follow(_) | Step::Pause(_), _) => {}
+                _ => all_wait = false,
+            }
+        }
+        all_wait
+    }
+
+    /// Ends whatever waits are over with the one that just was: what comes of them is done together.
+    pub(super) fn end_waits(&mut self) {
+        let led_by = self.led_by;
         for member in &mut self.members {
-            if let (Step::Follow(patience), None) = (member.step, member.follow_until) {
-                member.follow_until = Some(member.call.state.clock.now().after(patience));
+            if let (Step::Follow(_), Some(until)) = (member.step, member.follow_until)
+                && let Some(followed) = member.call.end_of_wait(until, led_by)
+            {
+                member.followed(followed);
             }
         }
     }
@@ -319,13 +342,17 @@ impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Following<'_, V, W> {
         self.member.call.to_follow(self.led_by)
     }
 
-    pub(super) fn followed(self, followed: crate::plan::Followed) {
-        self.member.follow_until = None;
-        self.member.step = self.member.plan.followed(followed);
+    pub(super) fn followed(self, followed: Followed) {
+        self.member.followed(followed);
     }
 }
 
 impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Member<V, W> {
+    fn followed(&mut self, followed: Followed) {
+        self.follow_until = None;
+        self.step = self.plan.followed(followed);
+    }
+
     fn advance(&mut self, led_by: LedBy) {
         while self.end.is_none() {
             let (call, plan) = (&mut self.call, &mut self.plan);

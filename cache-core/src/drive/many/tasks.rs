@@ -43,7 +43,12 @@ where
             many.loaded(&loading, values);
             continue;
         }
-        many.begin_to_wait();
+        if many.has_failed() {
+            break;
+        }
+        if !many.begin_to_wait() {
+            continue;
+        }
         if let (Some(pause), Some((state, _))) = (many.to_pause(), &shared) {
             let paused = wait::pause_async(&state.clock, pause).await;
             many.paused(paused);
@@ -63,6 +68,7 @@ where
             };
             following.followed(followed);
         }
+        many.end_waits();
     }
     many.into_ends()
 }

@@ -38,17 +38,16 @@ pub(super) struct Running {
 
 impl KeyState {
     /// Loads that began before the moment that is answered may not be seen by a read that starts at `start`. Starts come
-    /// in order.
-    pub(super) fn must_see(&mut self, start: Tick, bound: Duration) -> u64 {
-        while let Some((returned, called)) = self.returned.front().copied() {
-            // Without a bound the order counts: what has returned by now returned before.
-            if !bound.is_zero() && start <= returned.after(bound) {
-                break;
-            }
+    /// in order, and none has a bound beyond the `longest`.
+    pub(super) fn must_see(&mut self, start: Tick, bound: Duration, longest: Duration) -> u64 {
+        // Without a bound the order counts: what has returned by now returned before.
+        let binds = |returned: Tick, bound: Duration| bound.is_zero() || start > returned.after(bound);
+        while let Some((_, called)) = self.returned.front().copied().filter(|(returned, _)| binds(*returned, longest)) {
             self.must = self.must.max(called);
             self.returned.pop_front();
         }
-        self.must
+        let others = self.returned.iter().filter(|(returned, _)| binds(*returned, bound)).map(|(_, called)| *called);
+        others.fold(self.must, u64::max)
     }
 
     pub(super) fn own(&self, process: u32) -> u64 {

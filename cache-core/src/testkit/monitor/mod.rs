@@ -34,6 +34,8 @@ const KEY_BITS: u32 = 16;
 pub struct Rules {
     /// How long after an invalidation returned a read may still start that returns what was invalidated.
     pub max_staleness: Duration,
+    /// The longest such bound that a read asks for itself, if that is longer.
+    pub longest_staleness: Duration,
     /// Whether that also goes for reads of the process that invalidated.
     pub own: OwnReads,
     /// Whether loads that nothing explains are findings.
@@ -146,13 +148,20 @@ impl Monitor {
 
     /// A read is called.
     pub fn read_starts(&self, process: u32, key: u32) -> ReadRun {
+        let bound = self.state().rules.max_staleness;
+        self.read_starts_within(process, key, bound)
+    }
+
+    /// The same for a read that says itself how stale its value may be: by [`Rules::longest_staleness`] at the most.
+    pub fn read_starts_within(&self, process: u32, key: u32, bound: Duration) -> ReadRun {
         let started = self.clock.now();
         let mut state = self.state();
         state.order += 1;
-        let Rules { max_staleness, own, .. } = state.rules;
+        let Rules { max_staleness, longest_staleness, own, .. } = state.rules;
+        let longest = longest_staleness.max(max_staleness);
         let stood = state.stood(process);
         let must = state.key(key).map_or(0, |state| {
-            let of_all = state.must_see(started, max_staleness);
+            let of_all = state.must_see(started, bound, longest);
             let of_own = if own == OwnReads::AtOnce { state.own(process) } else { 0 };
             of_all.max(of_own)
         });

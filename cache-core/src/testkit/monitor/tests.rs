@@ -10,6 +10,7 @@ const BOUND: Duration = Duration::from_secs(1);
 fn rules(max_staleness: Duration) -> Rules {
     Rules {
         max_staleness,
+        longest_staleness: 2 * max_staleness,
         own: OwnReads::AtOnce,
         loads: Loads::Once,
         ttl: 60 * BOUND,
@@ -98,6 +99,28 @@ fn others_may_lag_by_the_bound_and_the_process_itself_may_not() {
     hand.pass(Duration::from_nanos(1));
     hand.read(3, 0, old);
     assert_eq!(hand.found(), (2, 0, 0, 0));
+}
+
+#[test]
+fn a_read_may_say_itself_how_stale_its_value_may_be() {
+    let hand = Hand::new(BOUND);
+    let old = hand.load(1, 0);
+    hand.invalidate(2, 0);
+    let reads = |after: Duration, bound: Duration| {
+        hand.pass(after);
+        hand.monitor.read_ends(hand.monitor.read_starts_within(3, 0, bound), old);
+    };
+    reads(BOUND / 2, BOUND / 2);
+    assert_eq!(hand.found(), (0, 0, 0, 0));
+    reads(MILLI, BOUND / 2);
+    assert_eq!(hand.found(), (1, 0, 0, 0));
+    reads(MILLI, Duration::ZERO);
+    assert_eq!(hand.found(), (2, 0, 0, 0));
+    reads(BOUND, 2 * BOUND);
+    hand.read(3, 0, old);
+    assert_eq!(hand.found(), (3, 0, 0, 0), "longer than the others, which are bound by now");
+    reads(BOUND, 2 * BOUND);
+    assert_eq!(hand.found(), (4, 0, 0, 0));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One simulated process: what its readers and its writer do.
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,15 +9,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use cache_core::policy::OwnPolicy;
-use cache_core::region::Region;
-use cache_core::rt::{self, KeyWriter, OutcomeOfOther, Returns, Serde, SharingOfOther, Site, SiteSpec, Terms};
+use cache_core::region::{Invalidate, Region};
+use cache_core::rt::{
+    self, KeyWriter, OutcomeOfOther, OutcomeOfResult, Returns, Serde, SharingOfOther, Site, SiteSpec, TagList, Terms,
+};
 use cache_core::testkit::{InvalidationRun, LoadEnd, LoadId, SimFar};
 use serde::{Deserialize, Serialize};
 
 use super::World;
 use super::far::setting;
 use super::near::FlawedNear;
-use super::plot::{Dropped, Flaw, MILLI, Nesting, SECOND, Versions};
+use super::plot::{Dropped, Flaw, MILLI, Nesting, Plot, SECOND, Tiers, Versions};
 
 pub struct Actor {
     pub number: u32,
@@ -65,6 +68,7 @@ impl Actor {
             let hangs_up = plot.hang_up > 0 && self.world.below(1000) < plot.hang_up;
             let read = async {
                 match plot.nesting {
+                    _ if self.one_in_hundred(plot.batches) => self.read_many().await,
                     Nesting::One if self.world.below(2) == 0 => self.read_outer().await,
                     _ => self.read().await,
                 }
@@ -93,42 +97,83 @@ impl Actor {
     }
 
     async fn read(&self) {
+        let World { monitor, plot, .. } = &*self.world;
         let key = self.any_key();
-        let run = self.world.monitor.read_starts(self.number, key);
-        match self.get(key).await {
-            Ok(value) => self.world.monitor.read_ends(run, value),
-            Err(Failed) => self.world.monitor.read_fails(run),
+        let bound = self.one_in_hundred(plot.bounded).then(|| self.up_to(plot.longest_bound()));
+        let run = match bound {
+            Some(bound) if plot.tiers == Tiers::Both => monitor.read_starts_within(self.number, key, bound),
+            _ => monitor.read_starts(self.number, key),
+        };
+        match self.get(key, bound).await {
+            Ok(value) => monitor.read_ends(run, value),
+            Err(Failed) => monitor.read_fails(run),
         }
     }
 
-    async fn get(&self, key: u32) -> Result<LoadId, Failed> {
+    /// Several keys at once: what is missing is loaded together, and fails together.
+    async fn read_many(&self) {
+        let World { monitor, plot, .. } = &*self.world;
+        let keys: Vec<u32> = (0..plot.keys).filter(|_| self.world.below(2) == 0).collect();
+        let reads: Vec<_> = keys.iter().map(|key| monitor.read_starts(self.number, *key)).collect();
+        let load = |missing: Vec<u64>| async move {
+            let begin = |key: &u64| (*key, monitor.load_begins(self.number, *key as u32));
+            let loads: Vec<_> = missing.iter().map(begin).collect();
+            self.rest(plot.load).await;
+            let end = if self.one_in_hundred(plot.failing) { LoadEnd::Failed } else { LoadEnd::Loaded };
+            let loaded: Vec<_> = loads.into_iter().map(|(key, run)| (key, run.ends(end).0)).collect();
+            if end == LoadEnd::Loaded { Ok(loaded) } else { Err(Failed) }
+        };
+        let ids = keys.iter().map(|key| u64::from(*key));
+        match self.region.get_or_create_multi_async("ns", ids, load).await {
+            Ok(values) => {
+                let found = values.into_iter().map(|value| LoadId(value.unwrap_or_default()));
+                reads.into_iter().zip(found).for_each(|(read, value)| monitor.read_ends(read, value));
+            }
+            Err(Failed) => reads.into_iter().for_each(|read| monitor.read_fails(read)),
+        }
+    }
+
+    async fn get(&self, key: u32, bound: Option<Duration>) -> Result<LoadId, Failed> {
         let plot = &self.world.plot;
         let number = u64::from(key);
         match plot.versions {
             Versions::Several if self.number % 3 == 1 => Ok(LoadId(self.call(&LATER, key).await)),
             Versions::Several if self.number % 3 == 2 => Ok(LoadId(self.call(&OTHER, key).await)),
-            _ if plot.failing > 0 => {
-                let load = || async { self.load(key, self.one_in_hundred(plot.failing)).await };
-                self.region.get_or_create_async("ns", number, load).await.map(LoadId)
+            // Of the type that entries of many keys have.
+            _ if plot.batches > 0 => {
+                let load = || async { self.load(key, self.one_in_hundred(plot.failing)).await.map(Some) };
+                let value: Option<u64> = self.region.get_or_create_async("ns", number, load).await?;
+                Ok(LoadId(value.unwrap_or_default()))
             }
-            _ if self.one_in_hundred(plot.forced) => {
+            _ => {
                 let mut writer = KeyWriter::blank();
                 PLAIN.begin(&mut writer);
                 writer.arg(&number);
-                let returns = Returns::<u64>::new();
-                let terms = Terms::new(returns, (&returns).outcome(), (&returns).sharing(), Serde).force(true);
-                let load = |()| async {
-                    let run = self.world.monitor.set_begins(key);
-                    self.rest(plot.load).await;
-                    run.ends(LoadEnd::Loaded).0
+                let returns = Returns::<Result<u64, Failed>>::new();
+                let forced = self.one_in_hundred(plot.forced);
+                let terms = Terms::new(returns, (&returns).outcome(), (&returns).sharing(), Serde).force(forced);
+                let bound = bound.filter(|_| plot.flaw != Flaw::Unbounded);
+                let terms = bound.into_iter().fold(terms, |terms, bound| terms.max_staleness(bound));
+                let tags = |_: &(), list: &mut TagList| {
+                    plot.tags_of(key).iter().for_each(|tag| list.add(format_args!("{tag}")))
                 };
-                Ok(LoadId(rt::call_async(&PLAIN, &self.region, &mut writer, terms, (), load).await))
-            }
-            _ => {
-                let load = || async { self.load(key, false).await.unwrap_or_default() };
-                Ok(LoadId(self.region.get_or_create_value_async("ns", number, load).await))
+                let load = |()| async {
+                    if forced {
+                        Ok(self.load_anew(key).await)
+                    } else {
+                        self.load(key, self.one_in_hundred(plot.failing)).await
+                    }
+                };
+                rt::call_async_tagged(&PLAIN, &self.region, &mut writer, terms, tags, (), load).await.map(LoadId)
             }
         }
+    }
+
+    /// A load that was asked for: it may run beside others.
+    async fn load_anew(&self, key: u32) -> u64 {
+        let run = self.world.monitor.set_begins(key);
+        self.rest(self.world.plot.load).await;
+        run.ends(LoadEnd::Loaded).0
     }
 
     /// Through a function of its own version, which keeps its own type.
@@ -178,9 +223,9 @@ impl Actor {
         let value = if self.world.plot.flaw == Flaw::LaxNesting {
             // In a task of its own, which nobody knows to be part of a load.
             let actor = self.clone();
-            self.world.executor.spawn_in(self.number, "part", async move { actor.get(key).await }).await
+            self.world.executor.spawn_in(self.number, "part", async move { actor.get(key, None).await }).await
         } else {
-            self.get(key).await
+            self.get(key, None).await
         };
         let value = value.unwrap_or(LoadId(0));
         self.world.monitor.read_ends(run, value);
@@ -193,6 +238,7 @@ impl Actor {
         let (keys, operation) = match self.world.below(100) {
             n if n < plot.scopes => (0..plot.keys, self.region.invalidate_namespace("ns")),
             n if n < plot.scopes + plot.scopes / 4 => (0..plot.keys, self.region.clear()),
+            n if plot.parts > 0 && n < plot.scopes + plot.scopes / 4 + plot.tags => self.of_a_tag(),
             _ => {
                 let key = self.any_key();
                 (key..key + 1, self.region.invalidate("ns", u64::from(key)))
@@ -211,6 +257,15 @@ impl Actor {
         self.finish(run, operation).await;
     }
 
+    /// The keys that have it, and its invalidation.
+    fn of_a_tag(&self) -> (Range<u32>, Invalidate) {
+        let Plot { keys, parts, .. } = self.world.plot;
+        match self.world.below(parts as usize + 1) as u32 {
+            part if part < parts => (self.world.plot.part(part), self.region.invalidate_tag(&format!("part:{part}"))),
+            _ => (0..keys, self.region.invalidate_tag("all")),
+        }
+    }
+
     /// Of a function and one that calls it, the inner one first.
     async fn write_nested(&self) {
         let key = self.any_key();
@@ -223,7 +278,7 @@ impl Actor {
     }
 
     /// Does it, or drops it on the way; then waits until it is known to be done.
-    async fn finish(&self, run: InvalidationRun, operation: cache_core::region::Invalidate) {
+    async fn finish(&self, run: InvalidationRun, operation: Invalidate) {
         let dropped = match self.world.plot.dropped {
             Dropped::Never => None,
             Dropped::AtWait(waits) => Some((waits, 3600 * SECOND)),
@@ -252,8 +307,13 @@ impl Actor {
     async fn set(&self) {
         let key = self.any_key();
         let run = self.world.monitor.set_begins(key);
+        let (number, value, tags) = (u64::from(key), run.id().0, self.world.plot.tags_of(key));
         // What came of it is no concern: it is judged by who reads it.
-        let _ = setting(run.id(), self.region.set("ns", u64::from(key), run.id().0)).await;
+        if self.world.plot.batches > 0 {
+            let _ = setting(run.id(), self.region.set("ns", number, Some(value))).await;
+        } else {
+            let _ = setting(run.id(), self.region.set("ns", number, value).tags(tags)).await;
+        }
         run.ends(LoadEnd::Loaded);
     }
 

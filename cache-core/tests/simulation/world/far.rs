@@ -62,6 +62,11 @@ impl FlawedFar {
     fn generations(&self, generations: Generations) -> Generations {
         match self.flaw {
             Flaw::Generations => Generations::new(generations.iter().map(|_| Generation(7))),
+            // The region and the namespace stand before the tags.
+            Flaw::TagGenerations => {
+                let tags = generations.iter().skip(2).map(|_| Generation(7));
+                Generations::new(generations.iter().take(2).chain(tags).collect::<Vec<_>>())
+            }
             _ => generations,
         }
     }

@@ -1,5 +1,6 @@
 //! What happens in a run, but for what the seed decides; and what may be left out, to see whether it is missed.
 
+use std::ops::Range;
 use std::time::Duration;
 
 pub use cache_core::testkit::{Faults, Loads};
@@ -50,10 +51,18 @@ pub struct Plot {
     pub every: Duration,
     /// Of a hundred invalidations: how many are of a scope.
     pub scopes: usize,
+    /// In how many parts the keys are: an entry has the tag of its part, and one that all have. None: no tags.
+    pub parts: u32,
+    /// Of a hundred invalidations: how many are of a tag.
+    pub tags: usize,
     /// Of a hundred writes: how many set the new value instead.
     pub sets: usize,
     /// Of a hundred reads: how many load in any case.
     pub forced: usize,
+    /// Of a hundred reads: how many are of several keys at once.
+    pub batches: usize,
+    /// Of a hundred reads: how many say themselves how stale a near copy may be.
+    pub bounded: usize,
     /// Of a thousand reads: how many hang up midway.
     pub hang_up: usize,
     /// Of a hundred loads: how many fail.
@@ -149,6 +158,8 @@ pub enum Flaw {
     UnfencedSet,
     /// R4: the generations that are told never change.
     Generations,
+    /// R4: the generations of tags that are told never change.
+    TagGenerations,
     /// R4: records are made under the generations after their load.
     GenerationsAfterLoad,
     /// R2: every verdict says *held*.
@@ -163,6 +174,8 @@ pub enum Flaw {
     DropFirst,
     /// The operator does not raise `epoch` for a node that comes back.
     SameEpoch,
+    /// R1: what a call asks for itself is left out of its terms.
+    Unbounded,
     /// A load's calls of other functions are read as any call is.
     LaxNesting,
     /// Remembered generations reject.
@@ -197,8 +210,12 @@ impl Plot {
             troubles: &[],
             every: 250 * MILLI,
             scopes: 15,
+            parts: 0,
+            tags: 0,
             sets: 0,
             forced: 0,
+            batches: 0,
+            bounded: 0,
             hang_up: 0,
             failing: 0,
             dropped: Dropped::Never,
@@ -229,6 +246,23 @@ impl Plot {
         Plot { flaw, ..self.clone() }
     }
 
+    /// What a read asks for itself is at the most this.
+    pub fn longest_bound(&self) -> Duration {
+        2 * self.max_staleness
+    }
+
+    /// The keys of a part.
+    pub fn part(&self, part: u32) -> Range<u32> {
+        let size = self.keys.div_ceil(self.parts.max(1));
+        part * size..((part + 1) * size).min(self.keys)
+    }
+
+    /// The tags of a key.
+    pub fn tags_of(&self, key: u32) -> Vec<String> {
+        let part = (0..self.parts).find(|part| self.part(*part).contains(&key));
+        part.map_or_else(Vec::new, |part| vec![format!("part:{part}"), "all".to_owned()])
+    }
+
     fn loses(&self) -> bool {
         let Faults { lose_request, lose_reply, late, .. } = self.faults;
         lose_request + lose_reply + late > 0.0
@@ -239,6 +273,7 @@ impl Plot {
         let way = *request_delay.end() + *reply_delay.end() + 4 * *pause + MILLI;
         Rules {
             max_staleness: if self.tiers == Tiers::Both { self.max_staleness } else { Duration::ZERO },
+            longest_staleness: if self.tiers == Tiers::Both { self.longest_bound() } else { Duration::ZERO },
             own: OwnReads::AtOnce,
             loads: self.loads,
             // Both tiers count whole seconds, and near copies end a second before their record.
@@ -253,13 +288,15 @@ impl Plot {
             } else {
                 *late_by + *io_timeout + 2 * LEASE
             },
-            longest_read: if self.troubles.is_empty() && !self.loses() && self.hang_up == 0 {
-                // Two loads, waited for in pauses that are a share of the wait, and some requests.
-                4 * self.load + 24 * way
-            } else {
-                // Patience is spent twice, for a load elsewhere and for one here; and each request may time out.
-                2 * PATIENCE + 3 * self.load + 8 * *io_timeout
-            },
+            // A batch may wait for loads here after those elsewhere.
+            longest_read: if self.batches > 0 { 2 } else { 1 }
+                * if self.troubles.is_empty() && !self.loses() && self.hang_up == 0 {
+                    // Two loads, waited for in pauses that are a share of the wait, and some requests.
+                    4 * self.load + 24 * way
+                } else {
+                    // Patience is spent twice, for a load elsewhere and for one here; and each request may time out.
+                    2 * PATIENCE + 3 * self.load + 8 * *io_timeout
+                },
             // A missing generation is made at most three times.
             longest_invalidation: 4 * *io_timeout + 8 * way,
         }

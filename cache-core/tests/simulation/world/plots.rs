@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::plot::{Dropped, Faults, Loads, MILLI, Nesting, OUT_AND_IN, Plot, SECOND, Tiers, Trouble, Versions};
 
 /// How many there are.
-pub const PLOTS: u64 = 14;
+pub const PLOTS: u64 = 20;
 
 /// The plot that a seed stands for, and its name.
 pub fn plot_of(seed: u64, lasts: Duration) -> (&'static str, Plot) {
@@ -18,10 +18,10 @@ pub fn plot_of(seed: u64, lasts: Duration) -> (&'static str, Plot) {
     };
     match seed % PLOTS {
         0 => ("far", calm(Tiers::Far)),
-        1 => ("both", calm(Tiers::Both)),
+        1 => ("both", Plot { bounded: 20, ..calm(Tiers::Both) }),
         2 => ("near", calm(Tiers::Near)),
         3 => ("far, faults", rough(Tiers::Far)),
-        4 => ("both, faults", rough(Tiers::Both)),
+        4 => ("both, faults", Plot { bounded: 20, ..rough(Tiers::Both) }),
         5 => ("near, faults", rough(Tiers::Near)),
         6 => ("two nodes, faults", Plot { nodes: 2, processes: 3, ..rough(Tiers::Far) }),
         7 => ("memory of generations, faults", Plot { nodes: 2, remember: 50 * MILLI, ..rough(Tiers::Both) }),
@@ -39,10 +39,20 @@ pub fn plot_of(seed: u64, lasts: Duration) -> (&'static str, Plot) {
             let plot = Plot { processes: 4, nodes: 2, scopes: 40, remember: 50 * MILLI, ..calm(Tiers::Both) };
             ("few invalidations", Plot { write_rest: 300 * MILLI, read_rest: 30 * MILLI, ..plot })
         }
-        _ => {
+        13 => {
             ("a node goes and comes back", Plot { nodes: 2, phases: OUT_AND_IN, lasts: lasts / 3, ..rough(Tiers::Far) })
         }
+        14 => ("tags", tagged(calm(Tiers::Both))),
+        15 => ("tags in memory, faults", tagged(rough(Tiers::Near))),
+        16 => ("tags, faults", tagged(Plot { nodes: 2, remember: 20 * MILLI, ..rough(Tiers::Both) })),
+        17 => ("many keys", Plot { batches: 50, ..calm(Tiers::Both) }),
+        18 => ("many keys, faults", Plot { batches: 50, forced: 0, nodes: 2, ..rough(Tiers::Both) }),
+        _ => ("many keys in memory, faults", Plot { batches: 50, forced: 0, ..rough(Tiers::Near) }),
     }
+}
+
+fn tagged(plot: Plot) -> Plot {
+    Plot { parts: 3, tags: 40, bounded: 20, ..plot }
 }
 
 fn busy(plot: Plot, lasts: Duration) -> Plot {
