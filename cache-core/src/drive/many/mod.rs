@@ -237,15 +237,14 @@ impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Many<V, W> {
         }
     }
 
-    /// The next member, from this place on, that waits for a flight.
-    pub(super) fn to_follow(&mut self, from: usize) -> Option<Following<'_, V, W>> {
+    /// The next member that waits for a flight.
+    pub(super) fn to_follow(&mut self) -> Option<Following<'_, V, W>> {
         let led_by = self.led_by;
-        let waits = |(_, member): &(usize, &mut Member<V, W>)| matches!(member.step, Step::Follow(_));
-        let (place, member) = self.members.iter_mut().enumerate().skip(from).find(waits)?;
+        let member = self.members.iter_mut().find(|member| matches!(member.step, Step::Follow(_)))?;
         let Step::Follow(patience) = member.step else { return None };
         let now = member.call.state.clock.now();
         let until = *member.follow_until.get_or_insert_with(|| now.after(patience));
-        Some(Following { place, left: until.since(now), member, led_by })
+        Some(Following { left: until.since(now), member, led_by })
     }
 
     /// Whether a load has failed for a key that no stale value stands in for: nothing that is left changes the answer.
@@ -328,7 +327,6 @@ impl<T> MaybeAsking<T> {
 /// One member that waits for a flight, and how long it has left.
 pub(super) struct Following<'a, V: Clone + Send + Sync + 'static, W: Wire<V>> {
     member: &'a mut Member<V, W>,
-    pub(super) place: usize,
     pub(super) left: std::time::Duration,
     led_by: LedBy,
 }

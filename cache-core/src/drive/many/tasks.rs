@@ -54,10 +54,8 @@ where
             many.paused(paused);
             continue;
         }
-        // Nobody who waits here leads anything, so there is no circle, and each wait ends when all of them must.
-        let mut from = 0;
-        while let Some(mut following) = many.to_follow(from) {
-            from = following.place + 1;
+        // Nobody who waits here leads anything, so there is no circle.
+        if let Some(mut following) = many.to_follow() {
             let followed = match following.flight() {
                 Some((flight, _waits)) => {
                     let left = following.left;
