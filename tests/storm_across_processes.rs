@@ -406,10 +406,7 @@ fn after_an_invalidation_of_all_there_is_one_load_for_each_key() {
 #[test]
 fn a_hundred_thousand_tasks_of_one_process_run_one_load() {
     let server = Server::start(&[]);
-    // Each task asks for the record and two generations, and all of it may wait: a request that finds no room fails, which is a
-    // far tier that does not answer. And what a busy machine needs to poll so many tasks is no timeout.
-    let bounds = "max_in_flight=300000&max_bytes_in_flight=1GiB&io_timeout=1m&connect_timeout=1m";
-    let far = format!("{}?{bounds}", server.url());
+    let far = server.url();
     let settings = Settings::new().ttl(Duration::from_secs(3600)).patience(2 * LIFE);
     a_storm_of_tasks(0, settings.clone().far(&far));
     a_storm_of_tasks(1, settings.clone().near("memory://"));
@@ -423,6 +420,7 @@ fn a_storm_of_tasks(key: u64, settings: Settings) {
     registry.configure("storm", settings).expect("good settings");
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let mut values = BTreeMap::new();
+    let began = Instant::now();
     tokio.block_on(async {
         let call = |_| {
             let (registry, loads) = (registry.clone(), loads.clone());
@@ -432,6 +430,7 @@ fn a_storm_of_tasks(key: u64, settings: Settings) {
             *values.entry(task.await.expect("no task panics")).or_insert(0) += 1;
         }
     });
+    eprintln!("storm {key}: {:?} {} loads", began.elapsed(), loads.count(key));
     let counts = isolated(&registry, || STORM.stats()).expect("it is configured").total;
     assert_eq!((loads.count(key), counts.loads), (1, 1), "storm {key}: {values:?} {counts:?}");
     assert_eq!(values, BTreeMap::from([(1, TASKS)]));

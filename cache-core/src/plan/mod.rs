@@ -6,7 +6,7 @@
 //!
 //! | asked | answer -> next |
 //! |---|---|
-//! | [`Step::Look`] | a load is in flight here -> serve stale if allowed and proved, else `Follow`; a claim was left here -> `Join`; else `Validate` (an unproved near copy), `Read` (far), or `Join` (near only) |
+//! | [`Step::Look`] | a load is in flight here, or somebody asks far for all -> serve stale if allowed and proved, else `Follow`; a claim was left here -> `Join`; else `Validate` (an unproved near copy), `Read` (far), or `Join` (near only) |
 //! | [`Step::Validate`] | the near copy holds -> done; changed -> `Read`; failed -> `Join`, degraded |
 //! | [`Step::Read`] | fresh -> done; stale + claim elsewhere -> serve stale; stale or missing + claim won -> `Join`; missing + claim elsewhere -> follow here, else `Pause`; dead -> `Take` (R6); of a higher version -> `Join`, stored nowhere far; failed -> the same, degraded |
 //! | [`Step::Join`] | leads -> `LookAgain` if there is a near tier, then `Load`; follows -> `HandBack` what was won, then `Follow` |

@@ -157,6 +157,8 @@ pub enum Answer {
 pub enum Looked {
     /// A load is in flight here.
     Flight,
+    /// None is, but very many calls ask far, and one of them asks for all who wait.
+    Asked,
     /// None is, but the last one left a claim, or rests after a failure.
     Left {
         /// Whether there is a claim to be inherited.
