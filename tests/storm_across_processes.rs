@@ -430,8 +430,9 @@ fn a_storm_of_tasks(key: u64, settings: Settings) {
             *values.entry(task.await.expect("no task panics")).or_insert(0) += 1;
         }
     });
-    eprintln!("storm {key}: {:?} {} loads", began.elapsed(), loads.count(key));
     let counts = isolated(&registry, || STORM.stats()).expect("it is configured").total;
+    if counts.far_errors>0 {eprintln!("{:?}", isolated(&registry, || STORM.stats()).expect("x").nodes);}
+    eprintln!("storm {key}: {:?} {} loads {:?}", began.elapsed(), loads.count(key), counts.iter().filter(|(_,_,n)| *n>0).map(|(a,_,n)| (a,n)).collect::<Vec<_>>());
     assert_eq!((loads.count(key), counts.loads), (1, 1), "storm {key}: {values:?} {counts:?}");
     assert_eq!(values, BTreeMap::from([(1, TASKS)]));
 }

@@ -321,8 +321,7 @@ impl Visit {
         });
         match joined {
             Ok((flight, mark, left, released)) => {
-                // They follow the load now.
-                released.into_iter().for_each(Released::tell);
+                released.into_iter().for_each(|released| released.tell(&flight));
                 let fence = left.filter(|left| now < left.ends).and_then(|left| left.fence);
                 // The visit of the lead is another one: it outlives the call's if the call is dropped first.
                 let visit = self.board.visit(self.key.as_ref());

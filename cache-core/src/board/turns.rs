@@ -119,13 +119,14 @@ fn is(flight: Option<&Arc<Flight>>, mine: &Arc<Flight>) -> bool {
     flight.is_some_and(|flight| Arc::ptr_eq(flight, mine))
 }
 
-/// Those who waited for a turn, and look again once this is [told](Released::tell): after the key's lock is let go of.
+/// Those who waited for a turn, until they are [told](Released::tell): after the key's lock is let go of.
 #[must_use]
 #[derive(Debug)]
 pub(super) struct Released([Option<Arc<Flight>>; 2]);
 
 impl Released {
-    pub(super) fn tell(self) {
-        self.0.into_iter().flatten().for_each(|flight| flight.land(Landing::Abandoned));
+    /// That this load has begun. They may come to it when it is over: its end is theirs.
+    pub(super) fn tell(self, begun: &Arc<Flight>) {
+        self.0.into_iter().flatten().for_each(|flight| flight.land(Landing::Begun(begun.clone())));
     }
 }

@@ -225,7 +225,7 @@ where
             (_, Demand::Anew) => self.visit.look(now),
             _ => self.visit.look_in_turn(self.patient, face, now),
         };
-        self.patient = if matches!(look, Look::Asked(_)) { Patient::No } else { Patient::Yes };
+        self.patient = Patient::Yes;
         self.looked(look)
     }
 
@@ -323,6 +323,10 @@ where
             }
         };
         let followed = match &landing {
+            Landing::Begun(flight) => {
+                self.flight = Some(flight.clone());
+                return Followed::Begun;
+            }
             Landing::Value { value, .. } if !value.value().is::<O::Value>() => {
                 self.other_type();
                 Followed::Unusable
@@ -332,7 +336,11 @@ where
             Landing::Value { proved, .. } => Followed::Value { began, proved: *proved },
             Landing::Failed(_) => Followed::Failed { began },
             Landing::FailedAlone => Followed::FailedAlone,
-            Landing::Abandoned => Followed::Abandoned,
+            Landing::Abandoned => {
+                // Who asked for all has nothing to tell.
+                self.patient = Patient::No;
+                Followed::Abandoned
+            }
         };
         self.landing = Some(landing);
         followed

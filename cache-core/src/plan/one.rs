@@ -197,6 +197,7 @@ impl Plan {
                 if self.failures > 1 { Step::Load(Load::Alone) } else { self.restart() }
             }
             Followed::Abandoned => self.restart(),
+            Followed::Begun => self.follow(),
             Followed::PatienceSpent => self.patience_spent(Joining::Overtaking),
             Followed::Unusable => Step::Load(Load::Alone),
         }

@@ -247,6 +247,8 @@ pub enum Followed {
     FailedAlone,
     /// Without an end.
     Abandoned,
+    /// It was somebody who asked for all, and a load has begun, which is to be followed.
+    Begun,
     /// It did not, in the time.
     PatienceSpent,
     /// It cannot be waited for, or its value is of another type.
