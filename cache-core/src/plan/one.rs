@@ -91,7 +91,9 @@ impl Plan {
         self.resting |= matches!(looked, Looked::Left { resting: true, .. });
         let serves = self.may_serve(self.brief.near_stale);
         match (looked, self.then) {
-            (Looked::Flight | Looked::Asked | Looked::Left { resting: true, .. }, _) if serves => Step::Done(Answer::NearStale),
+            (Looked::Flight | Looked::Asked | Looked::Left { resting: true, .. }, _) if serves => {
+                Step::Done(Answer::NearStale)
+            }
             (Looked::Flight | Looked::Asked, _) => self.follow(),
             (Looked::Left { claim: true, .. }, _) if !self.resting => Step::Join(Joining::Normally),
             (Looked::Left { claim: true, .. }, Then::Wait) => Step::Join(Joining::Normally),

@@ -117,7 +117,8 @@ impl Links {
         drop(runtimes);
         let (node, settings, all) = (self.node.clone(), self.settings, self.runtimes.clone());
         drop(tokio::spawn(async move {
-            let opened = while_polled(settings.connect_timeout, Link::open(&node, settings.io_timeout, settings.bounds));
+            let opened =
+                while_polled(settings.connect_timeout, Link::open(&node, settings.io_timeout, settings.bounds));
             let outcome = unless_it_panics(opened).await;
             let mut runtimes = locked(&all);
             let outcome = match outcome {
