@@ -32,7 +32,7 @@ use crate::sync::{Mutex, MutexGuard, lock};
 pub use flight::{Flight, Follow, Landing, LedBy};
 pub use loading::{Relation, WaitsFor, is_loading, loading, relation};
 pub use turns::Patient;
-use turns::{Released, Turn, Turns};
+use turns::{Turn, Turns};
 
 /// Locks that the keys are spread over.
 const SHARDS: usize = 64;

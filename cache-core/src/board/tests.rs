@@ -276,14 +276,15 @@ mod alone {
         first.answer(value(1, at(1)));
         assert!(matches!(landing(&mut next_waits), Some(Landing::Value { .. })));
         assert!(matches!(look(&mut next), Look::Clear), "now it asks for all");
-        let mut late = board.visit(key("a").as_ref());
-        assert!(!Arc::ptr_eq(&asked(look(&mut late)), &of_next));
+        let [mut late, mut later] = [(); 2].map(|()| board.visit(key("a").as_ref()));
+        assert!(Arc::ptr_eq(&asked(look(&mut late)), &of_next), "the next one but one waits for its turn");
+        assert!(!Arc::ptr_eq(&asked(look(&mut later)), &of_next));
         next.answer(value(2, at(3)));
         assert!(matches!(landing(&mut other_waits), Some(Landing::Value { proved, .. }) if proved == at(3)));
         let mut thread = board.visit(key("a").as_ref());
         let looked = thread.look_in_turn(Patient::Yes, LedBy::Thread, at(2));
         assert!(matches!(looked, Look::Clear), "no thread waits for a task");
-        drop((alone, first, next, other, late, thread));
+        drop((alone, first, next, other, late, later, thread));
         assert_eq!(board.census(), (0, 0), "nothing is remembered");
     }
 

@@ -247,3 +247,21 @@ async fn unless_it_panics<F: Future>(future: F) -> Option<F::Output> {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_busy_runtime_takes_is_not_counted() {
+        let time = Duration::from_millis(100);
+        let kept_waiting = async {
+            std::thread::sleep(time * 2);
+            tokio::time::sleep(time / 10).await;
+        };
+        assert_eq!(while_polled(time, kept_waiting).await, Some(()));
+        let began = Instant::now();
+        assert_eq!(while_polled(time, std::future::pending::<()>()).await, None);
+        assert!(began.elapsed() >= time && began.elapsed() < time * 10, "{:?}", began.elapsed());
+    }
+}
