@@ -38,6 +38,8 @@ pub enum Landing {
     FailedAlone,
     /// Without an end: the leader panicked or was dropped.
     Abandoned,
+    /// It was no load yet, and this one has begun, whose end is theirs who waited.
+    Begun(Arc<Flight>),
 }
 
 impl fmt::Debug for Landing {
@@ -47,6 +49,7 @@ impl fmt::Debug for Landing {
             Landing::Failed(_) => f.write_str("Failed"),
             Landing::FailedAlone => f.write_str("FailedAlone"),
             Landing::Abandoned => f.write_str("Abandoned"),
+            Landing::Begun(flight) => write!(f, "Begun {{ {flight:?} }}"),
         }
     }
 }

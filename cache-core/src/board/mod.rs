@@ -2,6 +2,7 @@
 //!
 //! | call | under the key's lock |
 //! |---|---|
+//! | [`Visit::look_in_turn`] | what is here; and of very many callers, who asks elsewhere and who waits ([`Look::Asked`]) |
 //! | [`Visit::join`] | a load in flight is followed, or else one is begun |
 //! | [`Lead::land`] | is the flight void? + near put + the flight leaves the board |
 //! | [`Visit::put`] | was the key voided since the mark? + near put |
@@ -15,6 +16,7 @@
 
 mod flight;
 mod loading;
+mod turns;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -29,6 +31,8 @@ use crate::sync::{Mutex, MutexGuard, lock};
 
 pub use flight::{Flight, Follow, Landing, LedBy};
 pub use loading::{Relation, WaitsFor, is_loading, loading, relation};
+pub use turns::Patient;
+use turns::{Turn, Turns};
 
 /// Locks that the keys are spread over.
 const SHARDS: usize = 64;
@@ -54,6 +58,8 @@ struct Slot {
     voids: u64,
     flight: Option<Arc<Flight>>,
     left: Option<Left>,
+    /// Who asks elsewhere, and who waits for them: threads, and tasks.
+    turns: [Turns; 2],
 }
 
 /// What a load that ended without a value leaves to the next one in this process.
@@ -102,6 +108,8 @@ pub enum Look {
     Left(Left),
     /// Nothing.
     Clear,
+    /// None is, but so many ask elsewhere that this is waited for, whose leader asks for all.
+    Asked(Arc<Flight>),
 }
 
 /// What a visitor becomes.
@@ -123,7 +131,7 @@ impl Board {
     pub fn visit(self: &Arc<Self>, key: KeyRef<'_>) -> Visit {
         let key = key.to_key();
         self.shard(&key).slots.entry(key.clone()).or_default().visitors += 1;
-        Visit { board: self.clone(), key }
+        Visit { board: self.clone(), key, turn: None }
     }
 
     /// The key was invalidated: its flight and everything that visitors hold is void. `and` runs in the same step; it
@@ -229,6 +237,8 @@ impl Slot {
 pub struct Visit {
     board: Arc<Board>,
     key: Key,
+    /// Its part among those of its kind who ask elsewhere.
+    turn: Option<(LedBy, Turn)>,
 }
 
 impl Visit {
@@ -256,6 +266,35 @@ impl Visit {
         })
     }
 
+    /// What is here for a caller who will ask elsewhere if it is clear: of very many who would, some do.
+    pub fn look_in_turn(&mut self, patient: Patient, face: LedBy, now: Tick) -> Look {
+        let mut turn = self.turn.take().map(|(_, turn)| turn).unwrap_or_default();
+        let looked = self.slot(|slot| match (&slot.flight, slot.left) {
+            (Some(flight), _) => Look::Flight(flight.clone()),
+            (None, Some(left)) if now < left.ends => Look::Left(left),
+            _ => match slot.turns[face as usize].of(&mut turn, patient, face, now) {
+                Some(asked) => Look::Asked(asked),
+                None => Look::Clear,
+            },
+        });
+        self.turn = Some((face, turn));
+        looked
+    }
+
+    /// Whether others wait for what this visitor comes to.
+    pub fn is_awaited(&self) -> bool {
+        self.turn.as_ref().is_some_and(|(_, turn)| turn.is_awaited())
+    }
+
+    /// Tells those who wait for this visitor what it came to, and ends its turn.
+    pub fn answer(&mut self, landing: Landing) {
+        let Some((face, turn)) = self.turn.take() else { return };
+        let awaited = self.slot(|slot| slot.turns[face as usize].end(turn));
+        if let Some(flight) = awaited {
+            flight.land(landing);
+        }
+    }
+
     /// Follows the load in flight, or begins one.
     pub fn join(&self, led_by: LedBy, now: Tick) -> Joined {
         self.join_unless(|_| false, led_by, now)
@@ -276,11 +315,13 @@ impl Visit {
             None => {
                 let flight = Arc::new(Flight::new(led_by, now));
                 slot.flight = Some(flight.clone());
-                Ok((flight, Mark(slot.voids), slot.left.take()))
+                let released = slot.turns.each_mut().map(Turns::let_go);
+                Ok((flight, Mark(slot.voids), slot.left.take(), released))
             }
         });
         match joined {
-            Ok((flight, mark, left)) => {
+            Ok((flight, mark, left, released)) => {
+                released.into_iter().for_each(|released| released.tell(&flight));
                 let fence = left.filter(|left| now < left.ends).and_then(|left| left.fence);
                 // The visit of the lead is another one: it outlives the call's if the call is dropped first.
                 let visit = self.board.visit(self.key.as_ref());
@@ -339,6 +380,7 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
+        self.answer(Landing::Abandoned);
         self.board.shard(&self.key).change(&self.key, |slot| slot.visitors -= 1);
     }
 }

@@ -238,6 +238,89 @@ mod alone {
         assert_eq!(left, 0, "and counts it no more");
     }
 
+    fn asked(look: Look) -> Arc<Flight> {
+        match look {
+            Look::Asked(flight) => flight,
+            other => panic!("nobody asks for all: {other:?}"),
+        }
+    }
+
+    /// So many who ask for themselves, and one more who asks for all.
+    fn askers(board: &Arc<Board>) -> (Vec<Visit>, Visit) {
+        let ask = |_| {
+            let mut visit = board.visit(key("a").as_ref());
+            assert!(matches!(visit.look_in_turn(Patient::Yes, LedBy::Task, at(1)), Look::Clear));
+            visit
+        };
+        let mut all: Vec<Visit> = (0..=turns::ALONE).map(ask).collect();
+        let for_all = all.pop().expect("there is one more");
+        (all, for_all)
+    }
+
+    fn look(visit: &mut Visit) -> Look {
+        visit.look_in_turn(Patient::Yes, LedBy::Task, at(2))
+    }
+
+    #[test]
+    fn of_very_many_one_asks_for_all_who_were_there_before_it_asked() {
+        let board = Arc::new(Board::new());
+        let (alone, mut first) = askers(&board);
+        let [mut next, mut other] = [(); 2].map(|()| board.visit(key("a").as_ref()));
+        let (of_first, of_next) = (asked(look(&mut next)), asked(look(&mut other)));
+        assert!(!Arc::ptr_eq(&of_first, &of_next), "what the first one asks for may be older than this caller");
+        assert!(matches!(look(&mut first), Look::Clear), "it goes on asking");
+        assert!(Arc::ptr_eq(&asked(look(&mut next)), &of_first), "its turn is not yet");
+        let (mut next_waits, mut other_waits) = (of_first.follow(), of_next.follow());
+        assert!(landing(&mut next_waits).is_none() && landing(&mut other_waits).is_none());
+        assert!(first.is_awaited() && next.is_awaited() && !other.is_awaited());
+        first.answer(value(1, at(1)));
+        assert!(matches!(landing(&mut next_waits), Some(Landing::Value { .. })));
+        assert!(matches!(look(&mut next), Look::Clear), "now it asks for all");
+        let [mut late, mut later] = [(); 2].map(|()| board.visit(key("a").as_ref()));
+        assert!(Arc::ptr_eq(&asked(look(&mut late)), &of_next), "the next one but one waits for its turn");
+        assert!(!Arc::ptr_eq(&asked(look(&mut later)), &of_next));
+        next.answer(value(2, at(3)));
+        assert!(matches!(landing(&mut other_waits), Some(Landing::Value { proved, .. }) if proved == at(3)));
+        let mut thread = board.visit(key("a").as_ref());
+        let looked = thread.look_in_turn(Patient::Yes, LedBy::Thread, at(2));
+        assert!(matches!(looked, Look::Clear), "no thread waits for a task");
+        drop((alone, first, next, other, late, later, thread));
+        assert_eq!(board.census(), (0, 0), "nothing is remembered");
+    }
+
+    #[test]
+    fn whoever_waits_for_a_turn_is_handed_to_the_load_that_begins() {
+        let board = Arc::new(Board::new());
+        let (alone, _first) = askers(&board);
+        let [mut next, mut other] = [(); 2].map(|()| board.visit(key("a").as_ref()));
+        let mut waiting = [asked(look(&mut next)).follow(), asked(look(&mut other)).follow()];
+        assert!(waiting.iter_mut().all(|follow| landing(follow).is_none()));
+        let leader = lead(alone[0].join(LedBy::Task, at(3)));
+        let flight = leader.flight().clone();
+        leader.land(at(4), |_| value(7, at(4)));
+        for follow in &mut waiting {
+            let Some(Landing::Begun(begun)) = landing(follow) else { panic!("a load has begun") };
+            assert!(Arc::ptr_eq(&begun, &flight), "and is over by now");
+        }
+        let mut late = board.visit(key("a").as_ref());
+        assert!(matches!(look(&mut late), Look::Clear), "the turns begin anew");
+    }
+
+    #[test]
+    fn whoever_asks_for_all_and_is_dropped_lets_them_go() {
+        let board = Arc::new(Board::new());
+        let (alone, first) = askers(&board);
+        let [mut next, mut other] = [(); 2].map(|()| board.visit(key("a").as_ref()));
+        let (mut next_waits, mut other_waits) = (asked(look(&mut next)).follow(), asked(look(&mut other)).follow());
+        drop(first);
+        assert!(matches!(landing(&mut next_waits), Some(Landing::Abandoned)) && landing(&mut other_waits).is_none());
+        drop(next);
+        assert!(matches!(landing(&mut other_waits), Some(Landing::Abandoned)));
+        assert!(matches!(other.look_in_turn(Patient::No, LedBy::Task, at(2)), Look::Clear), "it sees for itself");
+        drop((alone, other));
+        assert_eq!(board.census(), (0, 0));
+    }
+
     #[test]
     fn of_all_whose_patience_is_spent_one_leads_and_the_others_follow_it() {
         let board = Arc::new(Board::new());

@@ -51,7 +51,7 @@ where
     let mut step = first;
     loop {
         step = match step {
-            Step::Look => plan.looked(call.look()),
+            Step::Look => plan.looked(call.look_in_turn(LedBy::Thread)),
             Step::Join(joining) => plan.joined(call.join(joining, LedBy::Thread)),
             Step::LookAgain => plan.looked_again(call.look_again()),
             Step::Validate => {

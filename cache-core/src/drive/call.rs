@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::settle::{Held, Settled};
 use super::wait::NoTimer;
 use crate::backend::Object;
-use crate::board::{self, Fence, Flight, Landing, Lead, LedBy, Left, Look, Mark, Relation, Visit, WaitsFor};
+use crate::board::{self, Fence, Flight, Landing, Lead, LedBy, Left, Look, Mark, Patient, Relation, Visit, WaitsFor};
 use crate::clock::Tick;
 use crate::freshness::Freshness;
 use crate::generation::{Born, GenerationDigest};
@@ -69,6 +69,8 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     loads: bool,
     flight: Option<Arc<Flight>>,
     landing: Option<Landing>,
+    /// Whether the call may wait for its turn to ask far: once, before it asks for itself.
+    patient: Patient,
     /// Why the call finds nothing to serve.
     pub(super) reason: &'static str,
     /// How long the loaded value is kept.
@@ -152,6 +154,7 @@ where
             lead: None,
             flight: None,
             landing: None,
+            patient: Patient::Yes,
             reason: "absent",
             ttl: None,
             state,
@@ -175,12 +178,35 @@ where
         }
     }
 
+    /// What the board shows to a call for many keys, none of which may wait for a turn while it keeps others waiting.
     pub(super) fn look(&mut self) -> Looked {
+        let look = self.visit.look(self.state.clock.now());
+        self.looked(look)
+    }
+
+    /// What the board shows to a call that asks far in its turn.
+    pub(super) fn look_in_turn(&mut self, face: LedBy) -> Looked {
         let now = self.state.clock.now();
-        match self.visit.look(now) {
+        let look = match (self.tiers, self.demand) {
+            (Tiers::Near, _) => self.visit.look(now),
+            // It must see for itself.
+            (_, Demand::Anew) => self.visit.look(now),
+            _ => self.visit.look_in_turn(self.patient, face, now),
+        };
+        self.patient = Patient::Yes;
+        self.looked(look)
+    }
+
+    fn looked(&mut self, look: Look) -> Looked {
+        let now = self.state.clock.now();
+        match look {
             Look::Flight(flight) => {
                 self.flight = Some(flight);
                 Looked::Flight
+            }
+            Look::Asked(asked) => {
+                self.flight = Some(asked);
+                Looked::Asked
             }
             Look::Left(left) => Looked::Left { claim: left.fence.is_some(), resting: now < left.rests_until },
             Look::Clear => Looked::Clear,
@@ -264,6 +290,10 @@ where
             }
         };
         let followed = match &landing {
+            Landing::Begun(flight) => {
+                self.flight = Some(flight.clone());
+                return Followed::Begun;
+            }
             Landing::Value { value, .. } if !value.value().is::<O::Value>() => {
                 self.other_type();
                 Followed::Unusable
@@ -277,7 +307,11 @@ where
             Landing::Value { proved, .. } => Followed::Value { began, proved: *proved },
             Landing::Failed(_) => Followed::Failed { began },
             Landing::FailedAlone => Followed::FailedAlone,
-            Landing::Abandoned => Followed::Abandoned,
+            Landing::Abandoned => {
+                // Who asked for all has nothing to tell.
+                self.patient = Patient::No;
+                Followed::Abandoned
+            }
         };
         self.landing = Some(landing);
         followed
@@ -315,6 +349,7 @@ where
 
     /// The result of a call that ran nothing itself; `None` if it must, after all.
     pub(super) fn found(&mut self, answer: Answer) -> Option<R> {
+        self.tell(answer);
         let value = match answer {
             Answer::Near => self.near_value(Count::Shared),
             Answer::Validated => self.near_value(Count::Validated),
@@ -336,6 +371,28 @@ where
             Answer::Loaded | Answer::StaleOnError => None,
         };
         value.map(O::succeed)
+    }
+
+    /// Tells those for whom this call has asked what it found, if that is fresh. Others see for themselves.
+    fn tell(&mut self, answer: Answer) {
+        if !self.visit.is_awaited() {
+            return;
+        }
+        let (value, proved) = match (answer, &self.near, &self.landing) {
+            (Answer::Validated, Some(object), _) => (object.clone(), object.proved()),
+            (Answer::Followed, _, Some(Landing::Value { value, proved })) => (value.clone(), *proved),
+            (Answer::Far, ..) => {
+                let Some((held, serving)) = self.far.take() else { return };
+                let object = match held {
+                    Held::Shared(object) => object,
+                    Held::Own(value) => self.object_to_share(value),
+                };
+                self.far = Some((Held::Shared(object.clone()), serving));
+                (object as Arc<Object>, self.proved)
+            }
+            _ => return,
+        };
+        self.visit.answer(Landing::Value { value, proved });
     }
 
     /// The stale value in hand, for a load that failed.

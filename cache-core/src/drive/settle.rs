@@ -210,7 +210,7 @@ where
     fn stale_landing(&mut self, lead: &mut Lead, now: Tick) -> Option<Landing> {
         let (value, proved) = match (self.far.take(), &self.near) {
             (Some((held, serving)), _) => {
-                let object = self.stale_object(held.into_value());
+                let object = self.object_to_share(held.into_value());
                 self.far = Some((Held::Shared(object.clone()), serving));
                 (object as Arc<Object>, self.proved)
             }
@@ -226,7 +226,8 @@ where
         Some(Landing::Value { value, proved })
     }
 
-    fn stale_object(&self, value: O::Value) -> Arc<Object<O::Value>> {
+    /// A value in hand that others get with its proof; no near tier keeps it.
+    pub(super) fn object_to_share(&self, value: O::Value) -> Arc<Object<O::Value>> {
         let stamp = Stamp {
             deadlines: Deadlines::starting(Tick::ZERO, Some(Duration::ZERO), &self.policy),
             proved: self.proved,

@@ -60,7 +60,7 @@ where
     let mut step = first;
     loop {
         step = match step {
-            Step::Look => plan.looked(call.look()),
+            Step::Look => plan.looked(call.look_in_turn(LedBy::Task)),
             Step::Join(joining) => plan.joined(call.join(joining, LedBy::Task)),
             Step::LookAgain => plan.looked_again(call.look_again()),
             Step::Validate => {

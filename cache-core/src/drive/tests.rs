@@ -51,8 +51,12 @@ impl Process {
 
     /// One whose client remembers generations for so long.
     fn remembering(nodes: &SimNodes, is_far: bool, time: Duration) -> Self {
+        Self::of(nodes, is_far, time, Faults::none())
+    }
+
+    fn of(nodes: &SimNodes, is_far: bool, time: Duration, faults: Faults) -> Self {
         let clock = nodes.clock().clone();
-        let sim = Arc::new(nodes.client(Faults::none()));
+        let sim = Arc::new(nodes.client(faults));
         sim.remember_for(time);
         let far = || Far {
             blocking: Some(sim.clone()),
@@ -208,4 +212,33 @@ fn a_dead_winner_of_nothing_is_over_with_its_lease() {
     assert_eq!(block_on(&there.clock, ask).unwrap(), Ok(2));
     let waited = there.clock.now().since(start);
     assert!(waited >= 5 * SECOND && waited < 8 * SECOND, "{waited:?}");
+}
+
+/// So many calls of one process at once, by tasks, over a far tier that takes its time; what each loads, and what it gets.
+fn storm(nodes: &SimNodes, calls: usize, load: u64, expected: u64) -> Counts {
+    let here = Process::of(nodes, true, Duration::ZERO, Faults::delays());
+    let call = |_| Box::pin(tasks::drive(Box::new(here.call()), (), |()| async { Ok(load) }));
+    let mut calls: Vec<_> = (0..calls).map(call).collect();
+    let all = std::future::poll_fn(|cx| {
+        calls.retain_mut(|call| match call.as_mut().poll(cx) {
+            Poll::Ready(value) => {
+                assert_eq!(value, Ok(expected));
+                false
+            }
+            Poll::Pending => true,
+        });
+        if calls.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    });
+    block_on(&here.clock, all).unwrap();
+    here.counts()
+}
+
+#[test]
+fn of_a_thousand_tasks_few_ask_far_and_one_loads() {
+    let nodes = nodes();
+    let cold = storm(&nodes, 1000, 1, 1);
+    assert_eq!((cold.loads, cold.far_errors), (1, 0));
+    let warm = storm(&nodes, 1000, 9, 1);
+    assert_eq!((warm.loads, warm.far_hits + warm.shared), (0, 1000));
+    assert!(warm.far_hits < 100, "one asked for all who waited: {warm:?}");
 }

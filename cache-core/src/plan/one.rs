@@ -31,6 +31,8 @@ pub struct Plan {
     resting: bool,
     /// Whether the near copy has been asked about.
     validated: bool,
+    /// Whether the call waits for one who asks for many.
+    in_turn: bool,
     /// Whether a node's own generations have been asked for.
     asked: bool,
     /// Whether the call leads already, and reads only to have the stale value in hand if its load fails.
@@ -74,6 +76,7 @@ impl Plan {
             then: Then::Read,
             resting: false,
             validated: false,
+            in_turn: false,
             asked: false,
             leads: false,
             takes: 0,
@@ -91,8 +94,14 @@ impl Plan {
         self.resting |= matches!(looked, Looked::Left { resting: true, .. });
         let serves = self.may_serve(self.brief.near_stale);
         match (looked, self.then) {
-            (Looked::Flight | Looked::Left { resting: true, .. }, _) if serves => Step::Done(Answer::NearStale),
+            (Looked::Flight | Looked::Asked | Looked::Left { resting: true, .. }, _) if serves => {
+                Step::Done(Answer::NearStale)
+            }
             (Looked::Flight, _) => self.follow(),
+            (Looked::Asked, _) => {
+                self.in_turn = true;
+                self.follow()
+            }
             (Looked::Left { claim: true, .. }, _) if !self.resting => Step::Join(Joining::Normally),
             (Looked::Left { claim: true, .. }, Then::Wait) => Step::Join(Joining::Normally),
             (_, Then::Wait) => self.pause(),
@@ -184,7 +193,12 @@ impl Plan {
 
     /// Answers [`Step::Follow`].
     pub fn followed(&mut self, followed: Followed) -> Step {
-        let Brief { started, demand, max_staleness, .. } = self.brief;
+        let Brief { started, demand, mut max_staleness, .. } = self.brief;
+        // An invalidation voids no turn, as it does a flight: what was asked for before the call came may have been
+        // invalidated here since, and nobody's own writes are stale to himself.
+        if followed != Followed::Begun && std::mem::take(&mut self.in_turn) {
+            max_staleness = Duration::ZERO;
+        }
         match followed {
             // R1; and whoever loads anew shares no load that began before.
             Followed::Value { began, proved } => {
@@ -199,6 +213,7 @@ impl Plan {
                 if self.failures > 1 { Step::Load(Load::Alone) } else { self.restart() }
             }
             Followed::Abandoned => self.restart(),
+            Followed::Begun => self.follow(),
             Followed::PatienceSpent => self.patience_spent(Joining::Overtaking),
             Followed::Unusable => Step::Load(Load::Alone),
         }

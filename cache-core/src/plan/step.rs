@@ -157,6 +157,8 @@ pub enum Answer {
 pub enum Looked {
     /// A load is in flight here.
     Flight,
+    /// None is, but very many calls ask far, and one of them asks for all who wait.
+    Asked,
     /// None is, but the last one left a claim, or rests after a failure.
     Left {
         /// Whether there is a claim to be inherited.
@@ -256,6 +258,8 @@ pub enum Followed {
     FailedAlone,
     /// Without an end.
     Abandoned,
+    /// It was somebody who asked for all, and a load has begun, which is to be followed.
+    Begun,
     /// It did not, in the time.
     PatienceSpent,
     /// It cannot be waited for, or its value is of another type.

@@ -79,6 +79,27 @@ mod look {
     }
 
     #[test]
+    fn one_who_asks_for_all_is_waited_for_and_then_the_load_that_began_meanwhile() {
+        let mut plan = Plan::new(brief()).0;
+        assert_eq!(plan.looked(Looked::Asked), FOLLOW);
+        assert_eq!(plan.followed(Followed::Begun), FOLLOW);
+        assert_eq!(plan.followed(Followed::Value { began: at(11), proved: at(11) }), Step::Done(Answer::Followed));
+        let mut plan = Plan::new(brief()).0;
+        plan.looked(Looked::Asked);
+        assert_eq!(plan.followed(Followed::Abandoned), Step::Look);
+        assert_eq!(plan.looked(Looked::Clear), READ);
+        let stale = Brief { near_stale: Some(Serving::WhileRevalidating), ..both() };
+        assert_eq!(Plan::new(stale).0.looked(Looked::Asked), Step::Done(Answer::NearStale));
+        let asked_for = |proved| {
+            let mut plan = Plan::new(both()).0;
+            plan.looked(Looked::Asked);
+            plan.followed(Followed::Value { began: proved, proved })
+        };
+        assert_eq!(asked_for(at(10)), Step::Done(Answer::Followed));
+        assert_eq!(asked_for(at(9)), Step::Look, "within `max_staleness`, but asked for before the call came");
+    }
+
+    #[test]
     fn a_proved_stale_value_is_served_instead_of_waiting() {
         let serve = |near_stale, looked, demand| Plan::new(Brief { near_stale, demand, ..near() }).0.looked(looked);
         let (revalidating, on_error) = (Some(Serving::WhileRevalidating), Some(Serving::OnError));

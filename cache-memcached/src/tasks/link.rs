@@ -9,13 +9,14 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::mem;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tokio::time::Sleep;
 
 use super::caller::Caller;
 use super::queue::{Asker, Bounds, Load, Place, Queue, Role, Waiting};
@@ -131,6 +132,9 @@ impl Shared {
 
     /// Whether all was written. The lock is not held while the socket is written to.
     fn write(&self) -> bool {
+        if !self.queue().begin_to_write() {
+            return true;
+        }
         let mut bytes = Vec::new();
         loop {
             let unsent = self.queue().unsent(mem::take(&mut bytes), Instant::now);
@@ -183,6 +187,7 @@ impl Task {
     async fn run(mut self) {
         let shared = self.shared.clone();
         let mut sleep = pin!(tokio::time::sleep(self.io_timeout));
+        let mut overdue = Overdue::new();
         loop {
             let (ended, is_full, look_at) = {
                 let queue = shared.queue();
@@ -201,6 +206,7 @@ impl Task {
                 if let Poll::Ready(trouble) = self.reading.poll(cx, &shared) {
                     return Poll::Ready(Err(trouble));
                 }
+                overdue.poll(cx, &shared);
                 Poll::Ready(Ok(match () {
                     () if stirred.as_mut().poll(cx).is_ready() => Event::Stirred,
                     () if is_full && writable.as_mut().poll(cx).is_ready() => Event::Writable,
@@ -236,6 +242,36 @@ impl Drop for Task {
     /// The runtime may end before the connection does.
     fn drop(&mut self) {
         self.end(Trouble::closed(self.reading.any_byte_came));
+    }
+}
+
+/// Whether a caller who has promised to write is long in coming: in a busy runtime many others may be polled before him.
+/// It is looked at when replies come, and some time later: a promise is made while replies are due.
+struct Overdue {
+    sleep: Pin<Box<Sleep>>,
+    /// Whether `sleep` is waited for.
+    is_armed: bool,
+}
+
+impl Overdue {
+    fn new() -> Self {
+        Overdue { sleep: Box::pin(tokio::time::sleep(Duration::ZERO)), is_armed: false }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared) {
+        loop {
+            if self.is_armed && self.sleep.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.is_armed = false;
+            let Some(at) = shared.queue().overdue_at() else { return };
+            if at <= Instant::now() {
+                shared.flush();
+            } else {
+                self.sleep.as_mut().reset(at.into());
+                self.is_armed = true;
+            }
+        }
     }
 }
 

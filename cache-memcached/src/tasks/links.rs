@@ -8,10 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cache_core::backend::BoxFuture;
 use tokio::runtime::{Handle, Id};
+use tokio::sync::watch;
 
 use super::link::Link;
 use super::queue::Bounds;
@@ -41,7 +42,7 @@ pub(crate) struct LinkSettings {
 pub(crate) struct Links {
     node: Arc<Node>,
     settings: LinkSettings,
-    runtimes: Mutex<Runtimes>,
+    runtimes: Arc<Mutex<Runtimes>>,
 }
 
 /// What one runtime has.
@@ -56,9 +57,12 @@ struct Runtime {
 #[derive(Debug, Default)]
 struct Slot {
     link: Option<Arc<Link>>,
-    /// Held by whoever connects; the others wait for it, and a caller that is dropped lets go of it.
-    connecting: Arc<tokio::sync::Mutex<()>>,
+    /// Where those wait who need it meanwhile.
+    connecting: Option<Attempt>,
 }
+
+/// What came of connecting, once it has; all who wait for it are told at the same time.
+type Attempt = watch::Receiver<Option<Result<Arc<Link>, Trouble>>>;
 
 /// Which slot of a runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,39 +73,68 @@ enum Which {
 
 impl Links {
     pub(crate) fn new(node: Arc<Node>, settings: LinkSettings) -> Self {
-        Links { node, settings, runtimes: Mutex::default() }
+        Links { node, settings, runtimes: Arc::default() }
     }
 
-    /// Makes a connection of a runtime, or waits for whoever is at it. Boxed, as it hardly ever happens: every look-up
-    /// would have to make room for it.
+    /// Waits for a connection of a runtime, and begins to make it unless that is under way. Boxed, as it hardly ever
+    /// happens: every look-up would have to make room for it.
     pub(super) fn connected(&self, place: RuntimeSlot, budget: Budget) -> BoxFuture<'_, Result<Arc<Link>, Trouble>> {
         Box::pin(self.connect(place, budget))
     }
 
-    async fn connect(&self, RuntimeSlot(runtime, which): RuntimeSlot, budget: Budget) -> Result<Arc<Link>, Trouble> {
-        let connecting = self.runtimes().of(runtime).slot(which).connecting.clone();
-        let budget = budget.at_most(self.settings.connect_timeout);
-        let connect = async {
-            let _turn = connecting.lock().await;
-            // Whoever had the turn before may have made one.
-            if let Some(link) = self.runtimes().of(runtime).slot(which).usable() {
-                return Ok(link.clone());
-            }
-            let link = Arc::new(Link::open(&self.node, self.settings.io_timeout, self.settings.bounds).await?);
-            self.keep(runtime, which, link.clone());
-            Ok(link)
-        };
-        let bounded = async {
-            let outcome = tokio::time::timeout_at(budget.deadline.into(), connect).await;
-            outcome.unwrap_or_else(|_| Err(Trouble::TimedOut(budget.started.elapsed())))
-        };
+    async fn connect(&self, place: RuntimeSlot, budget: Budget) -> Result<Arc<Link>, Trouble> {
+        let began = Instant::now();
+        let mut attempt = self.attempt(place);
+        let bounded =
+            async { tokio::time::timeout_at(budget.deadline.into(), attempt.wait_for(Option::is_some)).await };
         match unless_it_panics(bounded).await {
-            Some(outcome) => outcome,
+            Some(Ok(Ok(outcome))) => outcome.clone().unwrap_or(Err(Trouble::NoRuntime)),
+            // The attempt was dropped: its runtime ends.
+            Some(Ok(Err(_))) => Err(Trouble::closed(false)),
+            Some(Err(_)) => Err(Trouble::TimedOut(began.elapsed())),
             None => {
-                self.runtimes().of(runtime).unusable = true;
+                self.runtimes().of(place.0).unusable = true;
                 Err(Trouble::NoRuntime)
             }
         }
+    }
+
+    /// The attempt that is under way, or a new one. It is a task of its own: a caller that is dropped or has no more time
+    /// takes nothing from the others.
+    fn attempt(&self, RuntimeSlot(runtime, which): RuntimeSlot) -> Attempt {
+        let mut runtimes = self.runtimes();
+        let slot = runtimes.of(runtime).slot(which);
+        if let Some(attempt) = &slot.connecting
+            && attempt.has_changed().is_ok()
+        {
+            return attempt.clone();
+        }
+        let (tell, attempt) = watch::channel(slot.usable().cloned().map(Ok));
+        if attempt.borrow().is_some() {
+            return attempt;
+        }
+        slot.connecting = Some(attempt.clone());
+        drop(runtimes);
+        let (node, settings, all) = (self.node.clone(), self.settings, self.runtimes.clone());
+        drop(tokio::spawn(async move {
+            let opened =
+                while_polled(settings.connect_timeout, Link::open(&node, settings.io_timeout, settings.bounds));
+            let outcome = unless_it_panics(opened).await;
+            let mut runtimes = locked(&all);
+            let outcome = match outcome {
+                Some(Some(Ok(link))) => Ok(runtimes.keep(runtime, which, Arc::new(link))),
+                Some(Some(Err(trouble))) => Err(trouble),
+                Some(None) => Err(Trouble::TimedOut(settings.connect_timeout)),
+                None => {
+                    runtimes.of(runtime).unusable = true;
+                    Err(Trouble::NoRuntime)
+                }
+            };
+            runtimes.of(runtime).slot(which).connecting = None;
+            drop(runtimes);
+            tell.send_replace(Some(outcome));
+        }));
+        attempt
     }
 
     /// The connection of the runtime that this is called from.
@@ -122,16 +155,13 @@ impl Links {
         })
     }
 
-    fn keep(&self, runtime: Id, which: Which, link: Arc<Link>) {
-        let mut runtimes = self.runtimes();
-        // Those of runtimes that are gone: a runtime's end is its connections' end.
-        runtimes.0.retain(|(id, known)| *id == runtime || known.may_live());
-        runtimes.of(runtime).slot(which).link = Some(link);
-    }
-
     fn runtimes(&self) -> MutexGuard<'_, Runtimes> {
-        self.runtimes.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.runtimes)
     }
+}
+
+fn locked(runtimes: &Mutex<Runtimes>) -> MutexGuard<'_, Runtimes> {
+    runtimes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// There are one or two as a rule: no map would find them sooner.
@@ -145,6 +175,13 @@ impl Runtimes {
             self.0.len() - 1
         });
         &mut self.0[known].1
+    }
+
+    fn keep(&mut self, runtime: Id, which: Which, link: Arc<Link>) -> Arc<Link> {
+        // Those of runtimes that are gone: a runtime's end is its connections' end.
+        self.0.retain(|(id, known)| *id == runtime || known.may_live());
+        self.of(runtime).slot(which).link = Some(link.clone());
+        link
     }
 }
 
@@ -185,6 +222,21 @@ pub(super) enum Known {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RuntimeSlot(Id, Which);
 
+/// The future's output; `None` if it has taken so long. The time is counted in shares, each no more than itself however
+/// late its end is seen: what a busy runtime needs to get back to this task is not the node's time.
+async fn while_polled<F: Future>(time: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    for _ in 0..SHARES {
+        if let Ok(output) = tokio::time::timeout(time / SHARES, future.as_mut()).await {
+            return Some(output);
+        }
+    }
+    None
+}
+
+/// How many shares a time is counted in.
+const SHARES: u32 = 10;
+
 /// The future's output; `None` if it panics. tokio does not tell whether a runtime has its reactor and its timer
 /// switched on, but by panicking.
 async fn unless_it_panics<F: Future>(future: F) -> Option<F::Output> {
@@ -194,4 +246,22 @@ async fn unless_it_panics<F: Future>(future: F) -> Option<F::Output> {
         Err(_) => Poll::Ready(None),
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_busy_runtime_takes_is_not_counted() {
+        let time = Duration::from_millis(100);
+        let kept_waiting = async {
+            std::thread::sleep(time * 2);
+            tokio::time::sleep(time / 10).await;
+        };
+        assert_eq!(while_polled(time, kept_waiting).await, Some(()));
+        let began = Instant::now();
+        assert_eq!(while_polled(time, std::future::pending::<()>()).await, None);
+        assert!(began.elapsed() >= time && began.elapsed() < time * 10, "{:?}", began.elapsed());
+    }
 }

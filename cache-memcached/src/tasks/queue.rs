@@ -41,10 +41,7 @@ pub(super) struct Queue {
     bounds: Bounds,
     /// Slots of callers who have been told, or soon will be.
     used: VecDeque<Arc<Slot>>,
-    /// Somebody has promised to write.
-    flushing: bool,
-    /// The socket took only a part: the connection's task has the promise.
-    is_full: bool,
+    writing: Writing,
     /// When the connection's task looks for callers whose time is over. It is not moved with every caller: he who
     /// comes later has more time.
     look_at: Option<Instant>,
@@ -58,6 +55,19 @@ pub(super) struct Waiting {
     pub(super) asker: Asker,
     pub(super) since: Instant,
     pub(super) load: Load,
+}
+
+/// Who writes what is unsent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writing {
+    /// Nobody, for there is nothing.
+    Nobody,
+    /// A caller has promised to, at this instant. He may be long in coming if his runtime is busy.
+    Promised(Instant),
+    /// Somebody is at it.
+    Begun,
+    /// The socket took only a part: the connection's task has the promise.
+    Full,
 }
 
 /// How much of its bounds something takes.
@@ -126,8 +136,7 @@ impl Queue {
             bytes: 0,
             bounds,
             used: VecDeque::new(),
-            flushing: false,
-            is_full: false,
+            writing: Writing::Nobody,
             look_at: None,
             ended: None,
         }
@@ -156,12 +165,14 @@ impl Queue {
             self.batch.bytes.truncate(before);
             return Err(Trouble::Crowded(bound));
         }
-        let role = match (self.flushing, self.requests) {
-            (true, _) => Role::Wait,
-            (false, 0) => Role::WriteNow,
-            (false, _) => Role::WriteSoon,
+        let role = match (self.writing, self.requests) {
+            (Writing::Nobody, 0) => Role::WriteNow,
+            (Writing::Nobody, _) => Role::WriteSoon,
+            _ => Role::Wait,
         };
-        self.flushing = true;
+        if self.writing == Writing::Nobody {
+            self.writing = Writing::Promised(now);
+        }
         self.requests += requests;
         self.bytes += bytes;
         let scopes = scopes.iter().map(|scope| self.wanted.place(scope.as_str())).collect();
@@ -197,16 +208,32 @@ impl Queue {
         }
     }
 
-    /// What is to be written now, by whoever has promised to; nothing ends the promise. `written` is the buffer of what
-    /// he has written before.
+    /// Whether the caller of this is the one who writes: not if somebody is at it, or has done it.
+    pub(super) fn begin_to_write(&mut self) -> bool {
+        let begins = matches!(self.writing, Writing::Promised(_) | Writing::Full);
+        if begins {
+            self.writing = Writing::Begun;
+        }
+        begins
+    }
+
+    /// When the promise to write is overdue, if somebody has made it and not begun.
+    pub(super) fn overdue_at(&self) -> Option<Instant> {
+        match self.writing {
+            Writing::Promised(at) => Some(at + SOON),
+            _ => None,
+        }
+    }
+
+    /// What is to be written now, by whoever has begun to; nothing ends that. `written` is the buffer of what he has
+    /// written before.
     pub(super) fn unsent(&mut self, mut written: Vec<u8>, now: impl FnOnce() -> Instant) -> Option<Vec<u8>> {
         if (1..=KEPT).contains(&written.capacity()) {
             written.clear();
             self.spare = written;
         }
         if self.ended.is_some() || (self.batch.bytes.is_empty() && self.wanted.is_empty()) {
-            self.flushing = false;
-            self.is_full = false;
+            self.writing = Writing::Nobody;
             return None;
         }
         if !self.wanted.is_empty() {
@@ -222,12 +249,12 @@ impl Queue {
     pub(super) fn put_back(&mut self, mut rest: Vec<u8>) {
         rest.append(&mut self.batch.bytes);
         self.batch.bytes = rest;
-        self.is_full = true;
+        self.writing = Writing::Full;
     }
 
     /// Whether the connection's task has to write when the socket has room.
     pub(super) fn is_full(&self) -> bool {
-        self.is_full
+        self.writing == Writing::Full
     }
 
     /// The batches whose replies come next, all of them; `into` is empty.
@@ -288,6 +315,8 @@ impl Queue {
 
 /// An operation begins a little before its batch is queued, and has that much less time.
 const SLACK: Duration = Duration::from_millis(10);
+/// How long a caller has for writing what he has promised to write soon.
+const SOON: Duration = Duration::from_millis(5);
 /// How many slots are kept to be used again.
 const SLOTS: usize = 1024;
 
@@ -375,6 +404,23 @@ mod tests {
         assert_eq!(unsent(&mut queue), None);
         assert!(!queue.is_full());
         assert_eq!(role(&mut queue, 1, now), Role::WriteSoon, "replies are due: others are about");
+    }
+
+    #[test]
+    fn a_promise_to_write_that_is_overdue_is_kept_by_another_once() {
+        let (mut queue, now) = (queue(100), Instant::now());
+        assert_eq!(role(&mut queue, 1, now), Role::WriteNow);
+        assert_eq!(queue.overdue_at(), Some(now + SOON));
+        assert!(queue.begin_to_write() && unsent(&mut queue).is_some());
+        assert_eq!(queue.overdue_at(), None, "somebody is at it");
+        assert!(!queue.begin_to_write(), "and nobody else, or requests would change places");
+        assert_eq!(unsent(&mut queue), None);
+        assert!(!queue.begin_to_write(), "it has been done");
+        assert_eq!(role(&mut queue, 1, now), Role::WriteSoon);
+        assert_eq!(queue.overdue_at(), Some(now + SOON));
+        assert!(queue.begin_to_write());
+        queue.put_back(b"rest".to_vec());
+        assert!(queue.is_full() && queue.overdue_at().is_none() && queue.begin_to_write());
     }
 
     #[test]
