@@ -151,7 +151,7 @@ impl Actor {
                 writer.arg(&number);
                 let returns = Returns::<Result<u64, Failed>>::new();
                 let forced = self.one_in_hundred(plot.forced);
-                let terms = Terms::new(returns, (&returns).outcome(), (&returns).sharing(), Serde).force(forced);
+                let terms = Terms::new(returns, returns.outcome(), (&returns).sharing(), Serde).force(forced);
                 let bound = bound.filter(|_| plot.flaw != Flaw::Unbounded);
                 let terms = bound.into_iter().fold(terms, |terms, bound| terms.max_staleness(bound));
                 let tags = |_: &(), list: &mut TagList| {
@@ -261,7 +261,7 @@ impl Actor {
     fn of_a_tag(&self) -> (Range<u32>, Invalidate) {
         let Plot { keys, parts, .. } = self.world.plot;
         match self.world.below(parts as usize + 1) as u32 {
-            part if part < parts => (self.world.plot.part(part), self.region.invalidate_tag(&format!("part:{part}"))),
+            part if part < parts => (self.world.plot.part(part), self.region.invalidate_tag(format!("part:{part}"))),
             _ => (0..keys, self.region.invalidate_tag("all")),
         }
     }
