@@ -1,24 +1,23 @@
 //! A call on its way: everything but waiting that the two drivers do, so that they share it.
 //!
 //! Each method performs one [`Step`](crate::plan::Step) of the plan, or the part of it before or after the wait, and
-//! tells what came of it. [`exchange`](super::exchange) has those that speak with the far tier, and
-//! [`settle`](super::settle) those after the load.
+//! tells what came of it. [`others`](super::others) has those that have to do with other calls,
+//! [`exchange`](super::exchange) those that speak with the far tier, and [`settle`](super::settle) those after the load.
 
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::settle::{Held, Settled};
-use super::wait::NoTimer;
 use crate::backend::Object;
-use crate::board::{self, Fence, Flight, Landing, Lead, LedBy, Left, Look, Mark, Patient, Relation, Visit, WaitsFor};
+use crate::board::{self, Fence, Flight, Landing, Lead, Left, Mark, Patient, Visit};
 use crate::clock::Tick;
 use crate::freshness::Freshness;
 use crate::generation::{Born, GenerationDigest};
 use crate::key::{FarKey, KeyRef};
 use crate::observe::Count;
 use crate::outcome::{Outcome, Sharing};
-use crate::plan::{Answer, Brief, Demand, Followed, Joined, Joining, Load, Looked, Serving, Step, Tiers};
+use crate::plan::{Answer, Brief, Demand, Load, Serving, Tiers};
 use crate::policy::Policy;
 use crate::state::{NamespaceState, RegionState, Tagged};
 use crate::terms::{Ask, Terms};
@@ -46,7 +45,7 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     /// nobody who came since.
     pub(super) outdated: bool,
     /// What the call's tags add to the scopes of its namespace, and the generations when it came.
-    tagged: Option<(Box<Tagged>, Born)>,
+    pub(super) tagged: Option<(Box<Tagged>, Born)>,
     /// The near value in hand: a stale one, or one that was found at the second look.
     pub(super) near: Option<Arc<Object>>,
     near_stale: Option<Serving>,
@@ -67,10 +66,10 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     pub(super) lead: Option<Lead>,
     /// Whether the function runs for the flight that is led.
     loads: bool,
-    flight: Option<Arc<Flight>>,
-    landing: Option<Landing>,
+    pub(super) flight: Option<Arc<Flight>>,
+    pub(super) landing: Option<Landing>,
     /// Whether the call may wait for its turn to ask far: once, before it asks for itself.
-    patient: Patient,
+    pub(super) patient: Patient,
     /// Why the call finds nothing to serve.
     pub(super) reason: &'static str,
     /// How long the loaded value is kept.
@@ -178,70 +177,6 @@ where
         }
     }
 
-    /// What the board shows to a call for many keys, none of which may wait for a turn while it keeps others waiting.
-    pub(super) fn look(&mut self) -> Looked {
-        let look = self.visit.look(self.state.clock.now());
-        self.looked(look)
-    }
-
-    /// What the board shows to a call that asks far in its turn.
-    pub(super) fn look_in_turn(&mut self, face: LedBy) -> Looked {
-        let now = self.state.clock.now();
-        let look = match (self.tiers, self.demand) {
-            (Tiers::Near, _) => self.visit.look(now),
-            // It must see for itself.
-            (_, Demand::Anew) => self.visit.look(now),
-            _ => self.visit.look_in_turn(self.patient, face, now),
-        };
-        self.patient = Patient::Yes;
-        self.looked(look)
-    }
-
-    fn looked(&mut self, look: Look) -> Looked {
-        let now = self.state.clock.now();
-        match look {
-            Look::Flight(flight) => {
-                self.flight = Some(flight);
-                Looked::Flight
-            }
-            Look::Asked(asked) => {
-                self.flight = Some(asked);
-                Looked::Asked
-            }
-            Look::Left(left) => Looked::Left { claim: left.fence.is_some(), resting: now < left.rests_until },
-            Look::Clear => Looked::Clear,
-        }
-    }
-
-    pub(super) fn join(&mut self, joining: Joining, led_by: LedBy) -> Joined {
-        let now = self.state.clock.now();
-        let joined = match (joining, &self.flight) {
-            (Joining::Overtaking, Some(flight)) => self.visit.overtake(flight, led_by, now),
-            _ => self.visit.join(led_by, now),
-        };
-        match joined {
-            board::Joined::Leads(mut lead) => {
-                self.mark_now();
-                // A claim of one's own is newer than what was left.
-                let inherited = lead.inherited().filter(|_| self.fence.is_none_or(|fence| !fence.won));
-                if inherited.is_some() {
-                    self.fence = inherited;
-                    // Nothing was read far, but the value will be stored there.
-                    self.find_far_key();
-                }
-                // Until the load begins too: there may be a wait before it.
-                lead.leave(unused_claim(self.fence, self.started.after(self.policy.lease)));
-                self.flight = Some(lead.flight().clone());
-                self.lead = Some(lead);
-                Joined::Leads { inherited: inherited.map(|fence| fence.kept) }
-            }
-            board::Joined::Follows(flight) => {
-                self.flight = Some(flight);
-                Joined::Follows
-            }
-        }
-    }
-
     pub(super) fn look_again(&mut self) -> bool {
         let Some(near) = &self.state.near else { return false };
         let (now, mut found) = (self.state.clock.now(), None);
@@ -257,78 +192,6 @@ where
             self.near = found;
         }
         is_found
-    }
-
-    /// The flight that is to be waited for, if waiting for it can end; and the mark that others see meanwhile.
-    #[allow(
-        clippy::wrong_self_convention,
-        reason = "`to_..` is what a step sends or waits for, here and in `exchange`"
-    )]
-    pub(super) fn to_follow(&mut self, face: LedBy) -> Option<(Arc<Flight>, WaitsFor)> {
-        let flight = self.flight.clone()?;
-        match board::relation(&flight, face) {
-            Relation::Other(waits) => {
-                self.observe(Count::Wait);
-                Some((flight, waits))
-            }
-            Relation::WouldNotEnd => None,
-        }
-    }
-
-    /// The flight ended with this landing, or did not end in time, or could not be waited for.
-    pub(super) fn followed(&mut self, landing: Result<Option<Landing>, NoTimer>) -> Followed {
-        let began = self.flight.as_ref().map_or(Tick::ZERO, |flight| flight.began());
-        let landing = match landing {
-            Ok(Some(landing)) => landing,
-            Ok(None) => {
-                self.observe(Count::PatienceSpent);
-                return Followed::PatienceSpent;
-            }
-            Err(NoTimer) => {
-                self.no_timer();
-                return Followed::Unusable;
-            }
-        };
-        let followed = match &landing {
-            Landing::Begun(flight) => {
-                self.flight = Some(flight.clone());
-                return Followed::Begun;
-            }
-            Landing::Value { value, .. } if !value.value().is::<O::Value>() => {
-                self.other_type();
-                Followed::Unusable
-            }
-            // A tag ends without a word to the board: its flights are there to be followed by those who come later.
-            Landing::Value { value, .. } if !self.is_of_my_time(value) => Followed::Abandoned,
-            // What stands in for a failed load was stale when that began: it is no part of another value, and not new.
-            Landing::Value { value, .. } if self.demand != Demand::Policy && value.judge(began) != Freshness::Fresh => {
-                Followed::Abandoned
-            }
-            Landing::Value { proved, .. } => Followed::Value { began, proved: *proved },
-            Landing::Failed(_) => Followed::Failed { began },
-            Landing::FailedAlone => Followed::FailedAlone,
-            Landing::Abandoned => {
-                // Who asked for all has nothing to tell.
-                self.patient = Patient::No;
-                Followed::Abandoned
-            }
-        };
-        self.landing = Some(landing);
-        followed
-    }
-
-    /// How the wait for the flight in hand ends, if it is over by now: it lasts `until` then at the most.
-    pub(super) fn end_of_wait(&mut self, until: Tick, face: LedBy) -> Option<Followed> {
-        let flight = self.flight.clone()?;
-        if matches!(board::relation(&flight, face), Relation::WouldNotEnd) {
-            return Some(self.would_not_end());
-        }
-        let landing = flight.landing();
-        let is_over = landing.is_some() || until <= self.state.clock.now();
-        is_over.then(|| {
-            self.observe(Count::Wait);
-            self.followed(Ok(landing))
-        })
     }
 
     /// A load is about to run. The flight that it belongs to, if it is anybody else's concern.
@@ -373,28 +236,6 @@ where
         value.map(O::succeed)
     }
 
-    /// Tells those for whom this call has asked what it found, if that is fresh. Others see for themselves.
-    fn tell(&mut self, answer: Answer) {
-        if !self.visit.is_awaited() {
-            return;
-        }
-        let (value, proved) = match (answer, &self.near, &self.landing) {
-            (Answer::Validated, Some(object), _) => (object.clone(), object.proved()),
-            (Answer::Followed, _, Some(Landing::Value { value, proved })) => (value.clone(), *proved),
-            (Answer::Far, ..) => {
-                let Some((held, serving)) = self.far.take() else { return };
-                let object = match held {
-                    Held::Shared(object) => object,
-                    Held::Own(value) => self.object_to_share(value),
-                };
-                self.far = Some((Held::Shared(object.clone()), serving));
-                (object as Arc<Object>, self.proved)
-            }
-            _ => return,
-        };
-        self.visit.answer(Landing::Value { value, proved });
-    }
-
     /// The stale value in hand, for a load that failed.
     pub(super) fn stale_value(&mut self) -> Option<O::Value> {
         if self.far.is_some() { self.far_value(Count::StaleHit) } else { self.near_value(Count::StaleHit) }
@@ -409,11 +250,6 @@ where
         self.state.observe(&self.namespace, what, None);
     }
 
-    /// Whether no tag of the call was invalidated in this process between the value's load and the call.
-    fn is_of_my_time(&self, object: &Object) -> bool {
-        self.tagged.as_ref().is_none_or(|(_, came)| object.born().has_tags_no_older_than(came))
-    }
-
     /// Whether a proof from `proved` is good for this call.
     fn is_proved(&self, proved: Tick) -> bool {
         self.tiers == Tiers::Near || proved.after(self.may_be_stale) > self.started
@@ -422,41 +258,6 @@ where
     /// When a proof from `proved` stops being good for near hits: never where the near tier is the only one.
     pub(super) fn proof_ends(&self, proved: Tick) -> Tick {
         if self.tiers == Tiers::Near { Tick::NEVER } else { proved.after(self.policy.max_staleness) }
-    }
-
-    /// The flight cannot end before this call does.
-    pub(super) fn would_not_end(&self) -> Followed {
-        Followed::Unusable
-    }
-
-    /// The call waited for a load of another process. Without a timer it waits no more.
-    pub(super) fn paused(&self, paused: Result<(), NoTimer>) -> Tick {
-        match paused {
-            Ok(()) => {
-                self.observe(Count::Pause);
-                self.state.clock.now()
-            }
-            Err(NoTimer) => {
-                self.no_timer();
-                Tick::NEVER
-            }
-        }
-    }
-
-    /// After a pause: any step but another look far means that the wait was long enough.
-    pub(super) fn observe_patience(&self, next: Step) {
-        if !matches!(next, Step::Read(_)) {
-            self.observe(Count::PatienceSpent);
-        }
-    }
-
-    fn no_timer(&self) {
-        let advice = "misses that must wait run unshared; enter a tokio runtime that has its timer enabled";
-        self.state.complain(
-            "no_timer",
-            "",
-            format_args!("a cached async function runs where there is no timer: {advice}"),
-        );
     }
 
     /// What is kept of what comes from now on must not be older than an invalidation that comes from now on.
@@ -478,11 +279,6 @@ where
     /// The scopes whose generations come with each answer of the far tier.
     pub(super) fn scopes(&self) -> &[FarKey] {
         self.tagged.as_ref().map_or(&self.namespace.scopes, |(tagged, _)| &tagged.far)
-    }
-
-    /// Nobody else holds the value through this call any more.
-    pub(super) fn forget_flight(&mut self) {
-        (self.flight, self.landing) = (None, None);
     }
 
     pub(super) fn key(&self) -> KeyRef<'_> {
@@ -546,7 +342,7 @@ where
 }
 
 /// What a call leaves to the next load of its process if it is dropped: the claim that it has won, until it `ends`.
-fn unused_claim(fence: Option<Fence>, ends: Tick) -> Option<Left> {
+pub(super) fn unused_claim(fence: Option<Fence>, ends: Tick) -> Option<Left> {
     let fence = fence.filter(|fence| fence.won);
     fence.map(|_| Left { fence, rests_until: Tick::ZERO, ends })
 }

@@ -1,12 +1,14 @@
 //! Performs the steps of a plan: in the caller's thread ([`blocking`]), or by awaiting ([`tasks`]).
 //!
-//! The two are twins, line by line: what differs is how they wait. All else is in [`call`], [`exchange`] and [`settle`].
+//! The two are twins, line by line: what differs is how they wait. All else is in [`call`], [`others`],
+//! [`exchange`] and [`settle`].
 
 pub(crate) mod blocking;
 mod call;
 mod direct;
 mod exchange;
 pub(crate) mod many;
+mod others;
 mod settle;
 pub(crate) mod tasks;
 mod wait;
