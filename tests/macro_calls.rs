@@ -73,21 +73,29 @@ mod recorder {
             pub(crate) const fn new(spec: SiteSpec) -> Self {
                 Site(spec)
             }
+        }
 
-            pub(crate) fn begin(&self, key: &mut KeyWriter) {
-                key.0.clear();
+        pub(crate) struct KeyBuffer;
+
+        impl KeyBuffer {
+            pub(crate) const fn new() -> Self {
+                KeyBuffer
+            }
+
+            pub(crate) fn begin(&mut self, namespace: &str, arity: usize) -> KeyWriter {
+                KeyWriter { namespace: namespace.to_owned(), arity, parts: Vec::new() }
             }
         }
 
-        pub(crate) struct KeyWriter(Vec<String>);
+        pub(crate) struct KeyWriter {
+            namespace: String,
+            arity: usize,
+            parts: Vec<String>,
+        }
 
         impl KeyWriter {
-            pub(crate) const fn blank() -> Self {
-                KeyWriter(Vec::new())
-            }
-
             pub(crate) fn arg<A: Debug + ?Sized>(&mut self, argument: &A) {
-                self.0.push(format!("{argument:?}"));
+                self.parts.push(format!("{argument:?}"));
             }
         }
 
@@ -139,9 +147,11 @@ mod recorder {
         }
 
         fn tell(site: &'static Site, region: &Region, key: &KeyWriter, terms: Vec<String>) {
-            let (spec, key) = (site.0.clone(), key.0.clone());
+            let (spec, parts) = (site.0.clone(), key.parts.clone());
+            assert_eq!((spec.namespace, spec.arguments.len()), (&*key.namespace, key.arity));
+            assert_eq!(parts.len(), key.arity, "each argument of the key is written");
             let site = std::ptr::from_ref(site).addr();
-            CALLS.with_borrow_mut(|calls| calls.push(Told { site, spec, region: region.0, key, terms }));
+            CALLS.with_borrow_mut(|calls| calls.push(Told { site, spec, region: region.0, key: parts, terms }));
         }
 
         pub(crate) fn call<R, A>(

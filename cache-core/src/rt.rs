@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-pub use crate::key::{KeyArgument, KeyWriter};
+pub use crate::key::{KeyArgument, KeyBuffer, KeyWriter};
 pub use crate::outcome::{
     Alone, OkOnly, OutcomeOfOther, OutcomeOfResult, Returns, Shared, SharedBy, SharingOfClone, SharingOfOther, Whole,
 };
@@ -26,7 +26,7 @@ use crate::writer;
 pub fn call<R, O, S, W, A>(
     site: &'static Site,
     region: &Region,
-    key: &mut KeyWriter,
+    key: &mut KeyWriter<'_>,
     terms: Terms<R, O, S, W>,
     arguments: A,
     load: impl FnOnce(A) -> R,
@@ -45,7 +45,7 @@ where
 pub fn call_tagged<R, O, S, W, A>(
     site: &'static Site,
     region: &Region,
-    key: &mut KeyWriter,
+    key: &mut KeyWriter<'_>,
     terms: Terms<R, O, S, W>,
     tags: impl FnOnce(&A, &mut TagList),
     arguments: A,
@@ -65,7 +65,7 @@ where
 pub fn call_async<R, O, S, W, A, L, F>(
     site: &'static Site,
     region: &Region,
-    key: &mut KeyWriter,
+    key: &mut KeyWriter<'_>,
     terms: Terms<R, O, S, W>,
     arguments: A,
     load: L,
@@ -86,7 +86,7 @@ where
 pub fn call_async_tagged<R, O, S, W, T, A, L, F>(
     site: &'static Site,
     region: &Region,
-    key: &mut KeyWriter,
+    key: &mut KeyWriter<'_>,
     terms: Terms<R, O, S, W>,
     tags: T,
     arguments: A,
@@ -105,7 +105,7 @@ where
 }
 
 /// The entry of a call: the companion `NAME_entry`.
-pub fn entry<R, W>(site: &'static Site, region: &Region, key: &mut KeyWriter, wire: W) -> Entry<R, W> {
+pub fn entry<R, W>(site: &'static Site, region: &Region, key: &mut KeyWriter<'_>, wire: W) -> Entry<R, W> {
     entry_tagged(site, region, key, wire, |_| {})
 }
 
@@ -113,7 +113,7 @@ pub fn entry<R, W>(site: &'static Site, region: &Region, key: &mut KeyWriter, wi
 pub fn entry_tagged<R, W>(
     site: &'static Site,
     region: &Region,
-    key: &mut KeyWriter,
+    key: &mut KeyWriter<'_>,
     _wire: W,
     tags: impl FnOnce(&mut TagList),
 ) -> Entry<R, W> {

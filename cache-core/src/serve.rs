@@ -43,6 +43,15 @@ impl<'a> Served<'a> {
         }
     }
 
+    /// The namespace in a region, if it was found there before.
+    #[inline]
+    fn remembered(&self, state: &Arc<RegionState>) -> Option<&'a Arc<NamespaceState>> {
+        match self {
+            Served::Site(site) => site.remembered(state),
+            Served::Direct { .. } => None,
+        }
+    }
+
     /// How old the proof of a near copy may be for the function, if it says so itself.
     #[inline]
     fn max_staleness(&self) -> Option<Duration> {
@@ -70,7 +79,7 @@ pub(crate) fn untagged<A>(_: &A, _: &mut TagList) {}
 pub(crate) fn blocking<R, O, S, W, A>(
     region: &Region,
     served: &Served<'_>,
-    key: &mut KeyWriter,
+    key: &mut KeyWriter<'_>,
     terms: Terms<R, O, S, W>,
     tags: impl FnOnce(&A, &mut TagList),
     arguments: A,
@@ -94,7 +103,7 @@ where
 pub(crate) fn tasks<R, O, S, W, T, A, L, F>(
     region: &Region,
     served: &Served<'_>,
-    key: &mut KeyWriter,
+    key: &mut KeyWriter<'_>,
     terms: Terms<R, O, S, W>,
     tags: T,
     arguments: A,
@@ -168,11 +177,12 @@ pub(crate) enum Face {
     Tasks,
 }
 
+/// Asks the near tier. Where the region and the namespace are remembered, the way is straight to it.
 #[inline]
 pub(crate) fn probe<R, O, S, W>(
     region: &Region,
     served: &Served<'_>,
-    key: &mut KeyWriter,
+    key: &mut KeyWriter<'_>,
     terms: Terms<R, O, S, W>,
     tags: impl FnOnce(&mut TagList),
     face: Face,
@@ -183,48 +193,76 @@ where
     S: Sharing<O::Failure>,
     W: Wire<O::Value>,
 {
-    let key = key.finish();
+    let remembered = region.remembered().and_then(|state| Some((state, served.remembered(state)?)));
+    match (key.finish(), remembered) {
+        (Ok(key), Some((state, namespace))) => match near_hit(state, namespace, key, served, &terms) {
+            Some(value) => Probed::Hit(value),
+            None => miss(served, state, namespace, key, terms, tags, face),
+        },
+        (key, _) => find(region, served, key, terms, tags, face),
+    }
+}
+
+/// The same where they must be looked up first.
+#[cold]
+fn find<R, O, S, W>(
+    region: &Region,
+    served: &Served<'_>,
+    key: Result<KeyRef<'_>, KeyError>,
+    terms: Terms<R, O, S, W>,
+    tags: impl FnOnce(&mut TagList),
+    face: Face,
+) -> Probed<O::Value, Call<R, O, S, W>>
+where
+    O: Outcome<R>,
+    O::Value: Clone + Send + Sync + 'static,
+    S: Sharing<O::Failure>,
+    W: Wire<O::Value>,
+{
     let Some(state) = region.state() else {
         region.complain_unconfigured();
         return Probed::Through;
     };
     let namespace = served.namespace(&state);
+    let (state, namespace) = (state.as_arc(), namespace.as_arc());
     match key {
-        Ok(key) => {
-            // What is kept near only is never in doubt.
-            let bound = match W::REACH {
-                Reach::Everywhere => terms.max_staleness.or(served.max_staleness()),
-                Reach::Near => None,
-            };
-            if terms.ask == Ask::Cache
-                && let Some(value) = near_hit(state.as_arc(), namespace.as_arc(), key, bound)
-            {
-                return Probed::Hit(value);
-            }
-            miss(served, state.as_arc(), namespace.as_arc(), key, terms, tags, face)
-        }
-        Err(error) => key_error(state.as_arc(), namespace.as_arc(), error),
+        Ok(key) => match near_hit(state, namespace, key, served, &terms) {
+            Some(value) => Probed::Hit(value),
+            None => miss(served, state, namespace, key, terms, tags, face),
+        },
+        Err(error) => key_error(state, namespace, &error),
     }
 }
 
-#[inline]
-fn near_hit<V: Clone + 'static>(
+/// The near tier's value, if these terms ask for one and it serves.
+#[inline(always)]
+fn near_hit<R, O, S, W>(
     state: &RegionState,
     namespace: &NamespaceState,
     key: KeyRef<'_>,
-    bound: Option<Duration>,
-) -> Option<V> {
-    let near = state.near.as_deref().filter(|_| state.is_open())?;
+    served: &Served<'_>,
+    terms: &Terms<R, O, S, W>,
+) -> Option<O::Value>
+where
+    O: Outcome<R>,
+    O::Value: Clone + 'static,
+    W: Wire<O::Value>,
+{
+    let near = state.near.as_deref().filter(|_| terms.ask == Ask::Cache && state.is_open())?;
+    // What is kept near only, or where the near tier is the only one, is never in doubt.
+    let bound = match W::REACH {
+        Reach::Everywhere if state.far.is_some() => terms.max_staleness.or(served.max_staleness()),
+        _ => None,
+    };
     let now = state.clock.now_or_just_after();
     let mut hit = None;
     near.visit(key, &mut |object| {
         let serves = match bound {
-            // Where the near tier is the only one, nothing is ever in doubt.
-            Some(bound) if state.far.is_some() => object.serves_within(bound, now),
-            _ => object.serves(now),
+            Some(bound) => object.serves_within(bound, now),
+            None => object.serves(now),
         };
         if serves {
-            hit = object.value().downcast_ref::<V>().cloned();
+            hit = object.value().downcast_ref::<O::Value>().cloned();
         }
     });
     if hit.is_some() {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::key::KeyWriter;
+use crate::key::{KeyBuffer, KeyWriter};
 use crate::policy::OwnPolicy;
 use crate::region::StateRef;
 use crate::state::{NamespaceState, RegionState};
@@ -51,26 +51,29 @@ impl Site {
         Site { spec, bound: OnceLock::new() }
     }
 
-    /// Starts a key: the namespace, and the number of arguments.
-    #[inline(always)]
-    pub fn begin(&self, key: &mut KeyWriter) {
-        key.begin(self.spec.namespace, self.spec.arguments.len());
+    /// Starts the key of a call. The attribute's output begins it by itself, with a namespace that the compiler knows.
+    pub fn begin<'b>(&self, buffer: &'b mut KeyBuffer) -> KeyWriter<'b> {
+        buffer.begin(self.spec.namespace, self.spec.arguments.len())
     }
 
     pub(crate) fn spec(&self) -> &SiteSpec {
         &self.spec
     }
 
-    /// The namespace in the region that was found. The first region that a region handle remembers is remembered here.
+    /// The namespace in the region, if it was found before.
     #[inline]
+    pub(crate) fn remembered(&self, state: &Arc<RegionState>) -> Option<&Arc<NamespaceState>> {
+        self.bound.get().filter(|(bound, _)| Arc::ptr_eq(bound, state)).map(|(_, namespace)| namespace)
+    }
+
+    /// The namespace in the region that was found. The first region that a region handle remembers is remembered here.
     pub(crate) fn namespace(&self, state: &StateRef<'_>) -> NamespaceRef<'_> {
-        match self.bound.get() {
-            Some((bound, namespace)) if Arc::ptr_eq(bound, state.as_arc()) => NamespaceRef::Remembered(namespace),
-            _ => self.find(state),
+        match self.remembered(state.as_arc()) {
+            Some(namespace) => NamespaceRef::Remembered(namespace),
+            None => self.find(state),
         }
     }
 
-    #[cold]
     fn find(&self, state: &StateRef<'_>) -> NamespaceRef<'_> {
         let namespace = state.as_arc().namespace(self.spec.namespace);
         if let StateRef::Remembered(state) = state {

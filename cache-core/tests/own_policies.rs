@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cache_core::error::Kind;
 use cache_core::policy::OwnPolicy;
-use cache_core::rt::{KeyWriter, Site, SiteSpec};
+use cache_core::rt::{KeyBuffer, Site, SiteSpec};
 
 use common::*;
 
@@ -139,8 +139,8 @@ fn what_a_region_cannot_keep_so_goes_through_and_is_told(face: Face) {
             "{told:?}"
         );
     }
-    let mut key = KeyWriter::blank();
-    short.begin(&mut key);
+    let mut buffer = KeyBuffer::new();
+    let mut key = short.begin(&mut buffer);
     key.arg(&1);
     let entry = cache_core::rt::entry::<u64, _>(short, &here.region, &mut key, cache_core::rt::Serde);
     assert_eq!(entry.get().wait().unwrap_err().kind(), Kind::Config);

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use cache_core::region::Invalidate;
-use cache_core::rt::{self, KeyWriter, TagList};
+use cache_core::rt::{self, KeyBuffer, TagList};
 use cache_core::testkit::{Fate, Faults, block_on};
 
 use common::*;
@@ -30,9 +30,9 @@ fn poll<F: Future + ?Sized>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
 
 /// A call that loads `result` as soon as it may.
 fn call<'a>(process: &'a Process, open: &'a Cell<bool>, result: Result<u64, String>) -> Call<'a> {
-    let mut key = KeyWriter::blank();
+    let mut buffer = KeyBuffer::new();
     let site = numbers();
-    site.begin(&mut key);
+    let mut key = site.begin(&mut buffer);
     key.arg(&1);
     let tags = |_: &(), list: &mut TagList| list.add(format_args!("team:7"));
     let load = move |()| async move {

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use cache_core::key::{KeyPlace, Scope, scope_key};
 use cache_core::region::{Reached, SetOutcome};
-use cache_core::rt::{self, KeyWriter, Serde, Site, TagList};
+use cache_core::rt::{self, KeyBuffer, Serde, Site, TagList};
 use cache_core::testkit::block_on;
 
 use common::*;
@@ -28,8 +28,8 @@ twins! {
 
 /// Calls `site` with `n`, in a team.
 fn ask_in(face: Face, process: &Process, site: &'static Site, n: u32, team: u32, value: u64) -> u64 {
-    let mut key = KeyWriter::blank();
-    site.begin(&mut key);
+    let mut buffer = KeyBuffer::new();
+    let mut key = site.begin(&mut buffer);
     key.arg(&n);
     let tags = |(team,): &(u32,), list: &mut TagList| list.add(format_args!("team:{team}"));
     let region = &process.region;
@@ -44,8 +44,8 @@ fn ask_in(face: Face, process: &Process, site: &'static Site, n: u32, team: u32,
 
 /// The entry of such a call.
 fn entry_in(process: &Process, site: &'static Site, n: u32, team: u32) -> rt::Entry<u64> {
-    let mut key = KeyWriter::blank();
-    site.begin(&mut key);
+    let mut buffer = KeyBuffer::new();
+    let mut key = site.begin(&mut buffer);
     key.arg(&n);
     rt::entry_tagged(site, &process.region, &mut key, Serde, |list| list.add(format_args!("team:{team}")))
 }
@@ -149,8 +149,8 @@ fn a_load_that_began_before_is_for_those_who_came_before() {
         let site = numbers();
         let open = Cell::new(false);
         let ask_at = |value: u64| {
-            let mut key = KeyWriter::blank();
-            site.begin(&mut key);
+            let mut buffer = KeyBuffer::new();
+            let mut key = site.begin(&mut buffer);
             key.arg(&1);
             let tags = |_: &(), list: &mut TagList| list.add(format_args!("team:7"));
             let open = &open;

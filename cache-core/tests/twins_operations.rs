@@ -154,7 +154,7 @@ fn an_invalidation_by_name_reaches_what_the_function_made(face: Face) {
     for tiers in ALL {
         let here = Network::new().process(tiers);
         let image = |value: u64| {
-            let arguments = |key: &mut cache_core::rt::KeyWriter| {
+            let arguments = |key: &mut cache_core::rt::KeyWriter<'_>| {
                 key.arg("bob");
                 key.arg(&0u64);
             };

@@ -17,7 +17,7 @@ use cache_core::error::Result;
 use cache_core::observe::{Event, Observer};
 use cache_core::region::{Invalidate, Region};
 use cache_core::registry::{OpenContext, Opened, Registry};
-use cache_core::rt::{self, Exits, KeyWriter, Serde};
+use cache_core::rt::{self, Exits, KeyBuffer, Serde};
 use cache_core::testkit::{Faults, MapBackend, block_on, isolated};
 use common::{ALL, Network, Process, SECOND, SHARED, Setup, TTL, Tiers, warnings};
 
@@ -314,8 +314,8 @@ fn a_target_that_no_key_can_be_made_of_is_counted_and_told() {
     let process = network.process(Tiers::Near);
     let (result, said) = warnings(|| {
         let site = common::numbers();
-        let mut key = KeyWriter::blank();
-        site.begin(&mut key);
+        let mut buffer = KeyBuffer::new();
+        let mut key = site.begin(&mut buffer);
         key.arg(&Unwritable);
         let entry = rt::entry::<u64, _>(site, &process.region, &mut key, Serde);
         rt::write("app::write", [rt::target(entry)], Exits::every(), (), |()| 7)

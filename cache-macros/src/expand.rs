@@ -228,6 +228,7 @@ fn entry(model: &Model, companions: &Companions) -> TokenStream {
 fn key_parts(model: &Model, apart: &[Apart]) -> TokenStream {
     let krate = &model.krate;
     let apart = taken_apart(apart);
+    let (namespace, arity) = (&model.site.namespace, Literal::usize_unsuffixed(model.key.len()));
     let parts = model.key.iter().map(|part| {
         let at_part = Span::mixed_site().located_at(part.span());
         let part = referenced(part, at_part);
@@ -235,8 +236,8 @@ fn key_parts(model: &Model, apart: &[Apart]) -> TokenStream {
     });
     quote_spanned! {Span::mixed_site()=>
         #apart
-        let mut key = #krate::__private::KeyWriter::blank();
-        site.begin(&mut key);
+        let mut buffer = #krate::__private::KeyBuffer::new();
+        let mut key = buffer.begin(#namespace, #arity);
         #(#parts)*
     }
 }

@@ -9,7 +9,7 @@ use cache_core::backend::{Object, ObjectBackend, Stamp};
 use cache_core::clock::{Clock, Tick};
 use cache_core::freshness::Deadlines;
 use cache_core::generation::{Born, GenerationDigest, LocalGeneration};
-use cache_core::key::{Key, KeyRef, KeyWriter};
+use cache_core::key::{Key, KeyBuffer, KeyRef, KeyWriter};
 use cache_core::policy::Policy;
 use cache_memory::MemoryBackend;
 
@@ -99,7 +99,8 @@ impl Memoised {
 
     #[inline]
     fn call<V: Value>(&self, id: u64, name: &str) -> V {
-        let mut writer = KeyWriter::new(NAMESPACE, 2);
+        let mut buffer = KeyBuffer::new();
+        let mut writer = buffer.begin(NAMESPACE, 2);
         writer.arg(&id);
         writer.arg(name);
         let key = writer.finish().expect("a key");

@@ -90,13 +90,10 @@ pub struct Stamp {
 
 /// A value in the near tier, with its stamp. `Arc<Object<V>>` coerces to `Arc<Object>`.
 ///
-/// It is kept small, and what a hit reads stands first: a hit on an object that is not in the processor's cache costs
-/// what its lines of memory do.
+/// It is kept small, and what a hit reads stands together, beside the value: a hit on an object that is not in the
+/// processor's cache costs what its lines of memory do.
 #[repr(C)]
 pub struct Object<V: ?Sized = dyn Any + Send + Sync> {
-    /// The earlier of "fresh until" and "proved until": the one comparison of a hit. Zero once it was invalidated softly.
-    serve_until: AtomicU64,
-    born: Born,
     proved: AtomicU64,
     fresh: Tick,
     /// The stale windows after `fresh`, in milliseconds: up to 49 days.
@@ -106,6 +103,9 @@ pub struct Object<V: ?Sized = dyn Any + Send + Sync> {
     /// Zero is none.
     token: u64,
     generations: GenerationDigest,
+    /// The earlier of "fresh until" and "proved until": the one comparison of a hit. Zero once it was invalidated softly.
+    serve_until: AtomicU64,
+    born: Born,
     value: V,
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::drive::many::{CallOfMany, Outcome, blocking, tasks};
-use crate::key::KeyWriter;
+use crate::key::KeyBuffer;
 use crate::outcome::{Alone, OkOnly, Returns};
 use crate::region::Region;
 use crate::serve::{Face, Probed, Served, probe, untagged};
@@ -157,8 +157,8 @@ where
         let (mut places, mut calls) = (Vec::new(), Vec::new());
         for (place, (id, value)) in self.ids.iter().zip(&mut self.values).enumerate() {
             let terms = Terms::new(Returns::<Outcome<Option<V>>>::new(), OkOnly, Alone, Serde);
-            let (served, mut key) = (Served::direct(namespace), KeyWriter::call(namespace, id));
-            match probe(region, &served, &mut key, terms, |list| untagged(&(), list), face) {
+            let (served, mut buffer) = (Served::direct(namespace), KeyBuffer::new());
+            match probe(region, &served, &mut buffer.call(namespace, id), terms, |list| untagged(&(), list), face) {
                 Probed::Hit(found) => *value = Some(found),
                 Probed::Miss(call) => {
                     places.push(place);

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::drive::Access;
 use crate::error::Result;
-use crate::key::KeyWriter;
+use crate::key::KeyBuffer;
 use crate::outcome::{self, Alone, OkOnly, Returns};
 use crate::region::{Bound, BoundKeys, BoundScope, EntryTerms, FlushPending, Get, Invalidate, Region, Set, Whole};
 use crate::serve::{self, Served, untagged};
@@ -89,7 +89,7 @@ impl Region {
         serve::blocking(
             self,
             &Served::direct(namespace),
-            &mut KeyWriter::call(namespace, &arguments),
+            &mut KeyBuffer::new().call(namespace, &arguments),
             terms,
             untagged,
             (),
@@ -106,7 +106,7 @@ impl Region {
         serve::blocking(
             self,
             &Served::direct(namespace),
-            &mut KeyWriter::call(namespace, &arguments),
+            &mut KeyBuffer::new().call(namespace, &arguments),
             terms,
             untagged,
             (),
@@ -132,7 +132,8 @@ impl Region {
         F: Future<Output = std::result::Result<V, E>>,
     {
         let terms = Terms::new(Returns::new(), OkOnly, Alone, Serde);
-        let mut key = KeyWriter::call(namespace, &arguments);
+        let mut buffer = KeyBuffer::new();
+        let mut key = buffer.call(namespace, &arguments);
         serve::tasks(self, &Served::direct(namespace), &mut key, terms, untagged, (), |()| load())
     }
 
@@ -150,7 +151,8 @@ impl Region {
         F: Future<Output = V>,
     {
         let terms = Terms::new(Returns::new(), outcome::Whole, Alone, Serde);
-        let mut key = KeyWriter::call(namespace, &arguments);
+        let mut buffer = KeyBuffer::new();
+        let mut key = buffer.call(namespace, &arguments);
         serve::tasks(self, &Served::direct(namespace), &mut key, terms, untagged, (), |()| load())
     }
 

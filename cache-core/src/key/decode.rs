@@ -372,7 +372,7 @@ mod tests {
     use proptest::prelude::*;
     use serde::Serialize;
 
-    use super::super::KeyWriter;
+    use super::super::{KeyBuffer, KeyWriter};
     use super::*;
 
     fn text_of<A: Serialize>(arguments: A) -> String {
@@ -439,7 +439,8 @@ mod tests {
 
     #[test]
     fn a_call_with_one_list_admits_every_list() {
-        let mut call = KeyWriter::new("n", 1);
+        let mut buffer = KeyBuffer::new();
+        let mut call = buffer.begin("n", 1);
         call.arg(&vec![1, 2, 3]);
         let shape = call.finish().unwrap().arguments().shape_of_call(1);
         assert_eq!(shape.to_string(), "(list)");

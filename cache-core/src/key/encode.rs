@@ -30,13 +30,13 @@ use super::writer::{INLINE, KeyError, KeyWriter, skip, tag, text_length};
 )]
 pub trait KeyArgument {
     /// Writes the argument in canonical form.
-    fn write(&self, key: &mut KeyWriter);
+    fn write(&self, key: &mut KeyWriter<'_>);
 }
 
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + ?Sized> KeyArgument for T {
     #[inline]
-    fn write(&self, key: &mut KeyWriter) {
+    fn write(&self, key: &mut KeyWriter<'_>) {
         if let Err(error) = self.serialize(&mut *key) {
             key.fail(error);
         }
@@ -65,16 +65,16 @@ macro_rules! signed {
     )*};
 }
 
-impl<'a> Serializer for &'a mut KeyWriter {
+impl<'a, 'b> Serializer for &'a mut KeyWriter<'b> {
     type Ok = ();
     type Error = KeyError;
-    type SerializeSeq = List<'a>;
-    type SerializeTuple = List<'a>;
-    type SerializeTupleStruct = List<'a>;
-    type SerializeTupleVariant = List<'a>;
-    type SerializeMap = SortedMap<'a>;
-    type SerializeStruct = SortedMap<'a>;
-    type SerializeStructVariant = SortedMap<'a>;
+    type SerializeSeq = List<'a, 'b>;
+    type SerializeTuple = List<'a, 'b>;
+    type SerializeTupleStruct = List<'a, 'b>;
+    type SerializeTupleVariant = List<'a, 'b>;
+    type SerializeMap = SortedMap<'a, 'b>;
+    type SerializeStruct = SortedMap<'a, 'b>;
+    type SerializeStructVariant = SortedMap<'a, 'b>;
 
     positive!(serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64);
     signed!(serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64);
@@ -163,16 +163,16 @@ impl<'a> Serializer for &'a mut KeyWriter {
         value.serialize(self)
     }
 
-    fn serialize_seq(self, _len: Option<usize>) -> Result<List<'a>, KeyError> {
+    fn serialize_seq(self, _len: Option<usize>) -> Result<List<'a, 'b>, KeyError> {
         self.push(tag::LIST);
         Ok(List { key: self })
     }
 
-    fn serialize_tuple(self, _len: usize) -> Result<List<'a>, KeyError> {
+    fn serialize_tuple(self, _len: usize) -> Result<List<'a, 'b>, KeyError> {
         self.serialize_seq(None)
     }
 
-    fn serialize_tuple_struct(self, _name: &'static str, _len: usize) -> Result<List<'a>, KeyError> {
+    fn serialize_tuple_struct(self, _name: &'static str, _len: usize) -> Result<List<'a, 'b>, KeyError> {
         self.serialize_seq(None)
     }
 
@@ -182,17 +182,17 @@ impl<'a> Serializer for &'a mut KeyWriter {
         _index: u32,
         variant: &'static str,
         _len: usize,
-    ) -> Result<List<'a>, KeyError> {
+    ) -> Result<List<'a, 'b>, KeyError> {
         self.tagged_text(tag::VARIANT, variant)?;
         self.serialize_seq(None)
     }
 
-    fn serialize_map(self, _len: Option<usize>) -> Result<SortedMap<'a>, KeyError> {
+    fn serialize_map(self, _len: Option<usize>) -> Result<SortedMap<'a, 'b>, KeyError> {
         self.push(tag::MAP);
         Ok(SortedMap { start: self.written(), key: self, last: None, order: Order::Sorted })
     }
 
-    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<SortedMap<'a>, KeyError> {
+    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<SortedMap<'a, 'b>, KeyError> {
         self.serialize_map(None)
     }
 
@@ -202,7 +202,7 @@ impl<'a> Serializer for &'a mut KeyWriter {
         _index: u32,
         variant: &'static str,
         _len: usize,
-    ) -> Result<SortedMap<'a>, KeyError> {
+    ) -> Result<SortedMap<'a, 'b>, KeyError> {
         self.tagged_text(tag::VARIANT, variant)?;
         self.serialize_map(None)
     }
@@ -218,9 +218,9 @@ impl<'a> Serializer for &'a mut KeyWriter {
     }
 }
 
-struct Text<'a>(&'a mut KeyWriter);
+struct Text<'a, 'b>(&'a mut KeyWriter<'b>);
 
-impl fmt::Write for Text<'_> {
+impl fmt::Write for Text<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.extend(text.as_bytes());
         Ok(())
@@ -229,11 +229,11 @@ impl fmt::Write for Text<'_> {
 
 /// A list that is being written.
 #[derive(Debug)]
-pub struct List<'a> {
-    key: &'a mut KeyWriter,
+pub struct List<'a, 'b> {
+    key: &'a mut KeyWriter<'b>,
 }
 
-impl List<'_> {
+impl List<'_, '_> {
     #[inline]
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), KeyError> {
         let written = value.serialize(&mut *self.key);
@@ -249,7 +249,7 @@ impl List<'_> {
 
 macro_rules! list {
     ($($trait:ident: $method:ident),*) => {$(
-        impl ser::$trait for List<'_> {
+        impl ser::$trait for List<'_, '_> {
             type Ok = ();
             type Error = KeyError;
 
@@ -273,8 +273,8 @@ list!(
 
 /// A map that is being written in the order in which its pairs come, and sorted at its end if it must be.
 #[derive(Debug)]
-pub struct SortedMap<'a> {
-    key: &'a mut KeyWriter,
+pub struct SortedMap<'a, 'b> {
+    key: &'a mut KeyWriter<'b>,
     start: usize,
     /// The pair that was begun last.
     last: Option<Pair>,
@@ -295,9 +295,9 @@ enum Order {
     Unsorted,
 }
 
-impl SortedMap<'_> {
+impl SortedMap<'_, '_> {
     #[inline]
-    fn pair(&mut self, write_key: impl FnOnce(&mut KeyWriter) -> Result<(), KeyError>) -> Result<(), KeyError> {
+    fn pair(&mut self, write_key: impl FnOnce(&mut KeyWriter<'_>) -> Result<(), KeyError>) -> Result<(), KeyError> {
         let key = self.key.written();
         let written = write_key(self.key);
         self.key.note(written)?;
@@ -383,7 +383,7 @@ fn pair_at(map: &[u8], key: usize) -> Option<Pair> {
     Some(Pair { key, value, end })
 }
 
-impl ser::SerializeMap for SortedMap<'_> {
+impl ser::SerializeMap for SortedMap<'_, '_> {
     type Ok = ();
     type Error = KeyError;
 
@@ -410,7 +410,7 @@ enum Turn {
     Value,
 }
 
-impl SortedMap<'_> {
+impl SortedMap<'_, '_> {
     /// Refuses a hand-written `Serialize` whose keys and values do not take turns: two such maps could be one key.
     fn expect(&mut self, turn: Turn) -> Result<(), KeyError> {
         let now = match self.last {
@@ -424,7 +424,7 @@ impl SortedMap<'_> {
 
 macro_rules! fields {
     ($($trait:ident),*) => {$(
-        impl ser::$trait for SortedMap<'_> {
+        impl ser::$trait for SortedMap<'_, '_> {
             type Ok = ();
             type Error = KeyError;
 

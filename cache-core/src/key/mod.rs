@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 pub use decode::{Argument, Arguments, Integer, Kind, Shape, Values};
 pub use encode::KeyArgument;
 pub use generator::{FarKey, KeyGenerator, KeyPlace, ReadableKeys, Scope, Sha1Keys, scope_key};
-pub use writer::{KeyError, KeyWriter};
+pub use writer::{KeyBuffer, KeyError, KeyWriter};
 
 /// A key that somebody else keeps: what look-ups take.
 #[derive(Clone, Copy)]

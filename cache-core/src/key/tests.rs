@@ -54,7 +54,8 @@ fn what_a_literal_says_is_what_a_typed_call_says() {
     same!(0.0, -0.0);
     same!(f64::NAN, -f64::NAN);
     same!((), Unit);
-    let mut none = KeyWriter::new("n", 0);
+    let mut buffer = KeyBuffer::new();
+    let mut none = buffer.begin("n", 0);
     assert_eq!(none.finish().unwrap().arguments().bytes(), bytes_of(&()));
 }
 
@@ -76,7 +77,8 @@ fn a_list_of_one_is_unwrapped_once_at_the_top() {
     same!(((5,),), (vec![5],));
     differ!(((), ()), ());
     differ!(((),), ([(); 2],));
-    let mut call = KeyWriter::new("n", 1);
+    let mut buffer = KeyBuffer::new();
+    let mut call = buffer.begin("n", 1);
     call.arg(&vec![5]);
     assert_eq!(call.finish().unwrap(), KeyWriter::key_of("n", &(vec![5],)).unwrap().as_ref());
     // On the heap as well.
@@ -222,11 +224,12 @@ fn a_path_that_is_not_utf8_is_an_error() {
     let path = std::path::Path::new(std::ffi::OsStr::from_bytes(b"\xff"));
     let refused = KeyWriter::key_of("n", path).unwrap_err();
     assert!(refused.to_string().starts_with("an argument cannot be part of a cache key: "), "{refused}");
-    let mut call = KeyWriter::new("n", 2);
+    let mut buffer = KeyBuffer::new();
+    let mut call = buffer.begin("n", 2);
     call.arg(&1);
     call.arg(path);
-    assert_eq!(call.finish().unwrap_err(), &refused);
-    assert_eq!(call.finish().unwrap_err(), &refused, "asked again");
+    assert_eq!(call.finish().unwrap_err(), refused);
+    assert_eq!(call.finish().unwrap_err(), refused, "asked again");
     assert_eq!(error::Error::from(refused).kind(), error::Kind::Key);
     same!(std::path::Path::new("/a"), "/a");
 }
@@ -239,7 +242,7 @@ fn a_serialize_that_breaks_the_rules_makes_no_key() {
             Err(ser::Error::custom("no"))
         }
     }
-    type Serialized = fn(&mut KeyWriter) -> Result<(), KeyError>;
+    type Serialized = fn(&mut KeyWriter<'_>) -> Result<(), KeyError>;
     let wrong: [Serialized; 6] = [
         |key| key.serialize_map(None)?.serialize_value(&1),
         |key| {
@@ -270,7 +273,8 @@ fn a_serialize_that_breaks_the_rules_makes_no_key() {
         },
     ];
     for (i, wrong) in wrong.into_iter().enumerate() {
-        let mut key = KeyWriter::new("n", 1);
+        let mut buffer = KeyBuffer::new();
+        let mut key = buffer.begin("n", 1);
         // As a `Serialize` does that ignores what it is told.
         let _ = wrong(&mut key);
         assert!(key.finish().is_err(), "{i}");
@@ -295,7 +299,8 @@ fn a_display_that_fails_makes_no_key() {
 
 #[test]
 fn finishing_twice_gives_the_same_key() {
-    let mut call = KeyWriter::new("n", 2);
+    let mut buffer = KeyBuffer::new();
+    let mut call = buffer.begin("n", 2);
     call.arg(&1);
     call.arg("x");
     let first = call.finish().unwrap().to_key();
@@ -553,7 +558,8 @@ fn trees() -> impl Strategy<Value = Tree> {
 
 /// A key of one argument, as a call writes it.
 fn call(tree: &Tree) -> Key {
-    let mut key = KeyWriter::new("n", 1);
+    let mut buffer = KeyBuffer::new();
+    let mut key = buffer.begin("n", 1);
     key.arg(tree);
     key.finish().unwrap().to_key()
 }
@@ -582,7 +588,8 @@ proptest! {
     #[test]
     fn lists_of_arguments_are_told_apart(a in proptest::collection::vec(trees(), 0..3), b in proptest::collection::vec(trees(), 0..3)) {
         let call = |trees: &[Tree]| {
-            let mut key = KeyWriter::new("n", trees.len());
+            let mut buffer = KeyBuffer::new();
+    let mut key = buffer.begin("n", trees.len());
             trees.iter().for_each(|tree| key.arg(tree));
             key.finish().unwrap().to_key()
         };
@@ -652,8 +659,9 @@ fn a_key_of_128_bytes_stays_on_the_stack() {
     fn eighteen<S: Serializer>(_: &(), serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(('a'..='r').rev().map(|name| (name, 0_u8)))
     }
-    let written = |namespace: &str, argument: &dyn Fn(&mut KeyWriter)| {
-        let mut key = KeyWriter::new(namespace, 1);
+    let written = |namespace: &str, argument: &dyn Fn(&mut KeyWriter<'_>)| {
+        let mut buffer = KeyBuffer::new();
+        let mut key = buffer.begin(namespace, 1);
         argument(&mut key);
         (key.finish().unwrap().bytes().len(), key.spilled())
     };

@@ -68,50 +68,83 @@ pub(super) const INLINE: usize = 152;
 /// The widest fixed-size store (a tag and a `u128`), for which there must be room even if it keeps fewer bytes.
 const STORE: usize = 17;
 
-/// Writes one key: the namespace, then each argument in order.
+/// Where a key is written, for one call: on the stack while it is short.
+///
+/// It is apart from the [`KeyWriter`], so that whoever is handed the bytes, or drops them, is not told where the length
+/// stands: it is kept in a register.
 #[derive(Debug)]
-pub struct KeyWriter {
-    /// Bytes written to `inline`; `INLINE` once everything moved to `heap`.
-    len: usize,
+pub struct KeyBuffer {
     inline: [u8; INLINE],
+    /// All bytes of a key that is too long for `inline`.
     heap: Vec<u8>,
-    arguments_at: usize,
-    arity: usize,
-    hash: u64,
     error: Option<KeyError>,
 }
 
-impl KeyWriter {
-    /// A key of `arity` arguments in `namespace`, to be written.
-    pub fn new(namespace: &str, arity: usize) -> Self {
-        let mut key = Self::blank();
-        key.begin(namespace, arity);
+impl KeyBuffer {
+    /// An empty buffer.
+    #[inline(always)]
+    pub const fn new() -> Self {
+        KeyBuffer { inline: [0; INLINE], heap: Vec::new(), error: None }
+    }
+
+    /// Starts a key of `arity` arguments in `namespace`.
+    #[inline(always)]
+    pub fn begin(&mut self, namespace: &str, arity: usize) -> KeyWriter<'_> {
+        let mut key = KeyWriter { buffer: self, len: 0, arguments_at: 0, arity };
+        key.buffer.heap.clear();
+        key.buffer.error = None;
+        key.store((namespace.len() as u32).to_le_bytes(), 4);
+        if namespace.len() > u32::MAX as usize {
+            key.fail(KeyError::new("a namespace of 4 GiB or more"));
+        }
+        key.extend(namespace.as_bytes());
+        key.arguments_at = key.written();
+        if arity != 1 {
+            key.push(tag::LIST);
+        }
         key
     }
 
-    /// Room for a key, to be [begun](KeyWriter::begin) where it stands: moving what is begun would cost more than writing
-    /// it.
-    #[inline(always)]
-    pub const fn blank() -> Self {
-        let inline = [0; INLINE];
-        KeyWriter { len: 0, inline, heap: Vec::new(), arguments_at: 0, arity: 1, hash: 0, error: None }
+    /// The key of a call written as one value: a tuple of the arguments, or a single argument alone. What `arguments`
+    /// returned from its `Serialize` is told by [`finish`](KeyWriter::finish).
+    pub fn call<A: Serialize + ?Sized>(&mut self, namespace: &str, arguments: &A) -> KeyWriter<'_> {
+        let mut key = self.begin(namespace, 1);
+        key.arg(arguments);
+        if key.buffer.error.is_none() {
+            key.unwrap_list_of_one();
+        }
+        key
     }
 
-    /// Starts a key of `arity` arguments in `namespace`. It must be blank.
-    #[inline(always)]
-    pub fn begin(&mut self, namespace: &str, arity: usize) {
-        self.arity = arity;
-        self.store((namespace.len() as u32).to_le_bytes(), 4);
-        if namespace.len() > u32::MAX as usize {
-            self.fail(KeyError::new("a namespace of 4 GiB or more"));
+    /// `bytes` behind what is written, of which `len` bytes are inline: all of it is on the heap from now on.
+    #[cold]
+    #[inline(never)]
+    fn spill(&mut self, len: usize, bytes: &[u8]) {
+        self.heap.reserve(2 * INLINE + bytes.len());
+        if self.heap.is_empty() {
+            self.heap.extend_from_slice(&self.inline[..len]);
         }
-        self.extend(namespace.as_bytes());
-        self.arguments_at = self.written();
-        if arity != 1 {
-            self.push(tag::LIST);
-        }
+        self.heap.extend_from_slice(bytes);
     }
+}
 
+impl Default for KeyBuffer {
+    fn default() -> Self {
+        KeyBuffer::new()
+    }
+}
+
+/// Writes one key: the namespace, then each argument in order.
+#[derive(Debug)]
+pub struct KeyWriter<'b> {
+    buffer: &'b mut KeyBuffer,
+    /// Bytes written to `inline`; `INLINE` once everything moved to the heap.
+    len: usize,
+    arguments_at: usize,
+    arity: usize,
+}
+
+impl KeyWriter<'_> {
     /// Writes the next argument.
     #[inline]
     pub fn arg<A: KeyArgument + ?Sized>(&mut self, argument: &A) {
@@ -124,35 +157,24 @@ impl KeyWriter {
     ///
     /// The first error that an argument's `Serialize` returned.
     #[inline(always)]
-    pub fn finish(&mut self) -> Result<KeyRef<'_>, &KeyError> {
+    pub fn finish(&mut self) -> Result<KeyRef<'_>, KeyError> {
         if self.arity != 1 {
             self.push(tag::END);
             self.arity = 1;
         }
-        if let Some(error) = &self.error {
-            return Err(error);
+        match &self.buffer.error {
+            None => Ok(KeyRef { hash: hash(self.bytes()), bytes: self.bytes() }),
+            Some(error) => Err(error.clone()),
         }
-        self.hash = hash(self.bytes());
-        Ok(KeyRef { hash: self.hash, bytes: self.bytes() })
     }
 
-    /// The key of a call written as one value: a tuple of the arguments, or a single argument alone.
+    /// The key of a call written as one value, as [`KeyBuffer::call`] writes it, on the heap.
     ///
     /// # Errors
     ///
     /// What `arguments` returned from its `Serialize`.
     pub fn key_of<A: Serialize + ?Sized>(namespace: &str, arguments: &A) -> Result<Key, KeyError> {
-        KeyWriter::call(namespace, arguments).finish().map(KeyRef::to_key).map_err(Clone::clone)
-    }
-
-    /// The same, to be [finished](KeyWriter::finish), which tells what `arguments` returned from its `Serialize`.
-    pub fn call<A: Serialize + ?Sized>(namespace: &str, arguments: &A) -> Self {
-        let mut key = KeyWriter::new(namespace, 1);
-        key.arg(arguments);
-        if key.error.is_none() {
-            key.unwrap_list_of_one();
-        }
-        key
+        KeyBuffer::new().call(namespace, arguments).finish().map(KeyRef::to_key)
     }
 
     /// `(x,)` is written as `x`: once, at the top.
@@ -179,19 +201,19 @@ impl KeyWriter {
         written
     }
 
-    #[cold]
+    #[inline]
     pub(super) fn fail(&mut self, error: KeyError) {
-        self.error.get_or_insert(error);
+        self.buffer.error.get_or_insert(error);
     }
 
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
-        if self.heap.is_empty() { &self.inline[..self.len] } else { &self.heap }
+        if self.buffer.heap.is_empty() { &self.buffer.inline[..self.len] } else { &self.buffer.heap }
     }
 
     #[inline]
     pub(super) fn written(&self) -> usize {
-        if self.heap.is_empty() { self.len } else { self.heap.len() }
+        if self.buffer.heap.is_empty() { self.len } else { self.buffer.heap.len() }
     }
 
     #[inline]
@@ -203,7 +225,7 @@ impl KeyWriter {
     pub(super) fn extend(&mut self, bytes: &[u8]) {
         let end = self.len + bytes.len();
         // Once the key has spilled, `len` leaves no room.
-        match self.inline.get_mut(self.len..end) {
+        match self.buffer.inline.get_mut(self.len..end) {
             Some(room) => {
                 copy(room, bytes);
                 self.len = end;
@@ -212,15 +234,10 @@ impl KeyWriter {
         }
     }
 
-    /// Everything to the heap, and `bytes` behind it.
-    #[cold]
+    #[inline(always)]
     pub(super) fn spill(&mut self, bytes: &[u8]) {
-        if self.heap.is_empty() {
-            self.heap.reserve(2 * INLINE + bytes.len());
-            self.heap.extend_from_slice(&self.inline[..self.len]);
-            self.len = INLINE;
-        }
-        self.heap.extend_from_slice(bytes);
+        self.buffer.spill(self.len, bytes);
+        self.len = INLINE;
     }
 
     /// A tag that counts the significant bytes of `value`, and those.
@@ -229,7 +246,7 @@ impl KeyWriter {
         let significant = 8 - value.leading_zeros() as usize / 8;
         let word = value << 8 | u64::from(tag + significant as u8);
         let [highest, ..] = value.to_be_bytes();
-        match self.inline.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut::<9>) {
+        match self.buffer.inline.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut::<9>) {
             Some([room @ .., last]) => {
                 (*room, *last) = (word.to_le_bytes(), highest);
                 self.len += 1 + significant;
@@ -247,7 +264,7 @@ impl KeyWriter {
     /// waited for.
     #[inline(always)]
     pub(super) fn store<const N: usize>(&mut self, word: [u8; N], len: usize) {
-        match self.inline.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
+        match self.buffer.inline.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
             Some(room) => {
                 *room = word;
                 self.len += len;
@@ -274,19 +291,19 @@ impl KeyWriter {
     }
 
     pub(super) fn truncate(&mut self, len: usize) {
-        if self.heap.is_empty() { self.len = len } else { self.heap.truncate(len) }
+        if self.buffer.heap.is_empty() { self.len = len } else { self.buffer.heap.truncate(len) }
     }
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        if self.heap.is_empty() { &mut self.inline[..self.len] } else { &mut self.heap }
+        if self.buffer.heap.is_empty() { &mut self.buffer.inline[..self.len] } else { &mut self.buffer.heap }
     }
 }
 
 #[cfg(test)]
-impl KeyWriter {
+impl KeyWriter<'_> {
     /// Whether the key needed the heap.
     pub(super) fn spilled(&self) -> bool {
-        self.heap.capacity() > 0
+        !self.buffer.heap.is_empty()
     }
 }
 
@@ -301,20 +318,26 @@ pub(super) fn text_length(len: usize) -> Result<[u8; 4], KeyError> {
 /// may overlap, which is a few instructions where a call of `memcpy` would be dozens.
 #[inline]
 fn copy(to: &mut [u8], from: &[u8]) {
-    pub(super) fn overlapping<const N: usize>(to: &mut [u8], from: &[u8]) -> Option<()> {
+    #[inline(always)]
+    fn overlapping<const N: usize>(to: &mut [u8], from: &[u8]) -> Option<()> {
         let (first, last) = (*from.first_chunk::<N>()?, *from.last_chunk::<N>()?);
         *to.first_chunk_mut()? = first;
         *to.last_chunk_mut()? = last;
         Some(())
     }
-    let copied = match from.len() {
-        0 => Some(()),
-        1 => overlapping::<1>(to, from),
-        2..4 => overlapping::<2>(to, from),
-        4..8 => overlapping::<4>(to, from),
-        8..16 => overlapping::<8>(to, from),
-        16..=32 => overlapping::<16>(to, from),
-        _ => None,
+    let len = from.len();
+    let copied = if len > 32 {
+        None
+    } else if len >= 16 {
+        overlapping::<16>(to, from)
+    } else if len >= 8 {
+        overlapping::<8>(to, from)
+    } else if len >= 4 {
+        overlapping::<4>(to, from)
+    } else if len >= 2 {
+        overlapping::<2>(to, from)
+    } else {
+        overlapping::<1>(to, from).or(Some(()))
     };
     if copied.is_none() {
         to.copy_from_slice(from);

@@ -126,15 +126,26 @@ impl Region {
         self.state().map(|state| state.as_arc().stats())
     }
 
-    /// The state that is in force here, if the region is configured.
+    /// The state that is in force here, if it was found before.
     #[inline]
+    pub(crate) fn remembered(&self) -> Option<&Arc<RegionState>> {
+        match &self.place {
+            Place::Named(slot) if !registry::is_any() => slot.get(),
+            Place::Of { slot, .. } => slot.get(),
+            _ => None,
+        }
+    }
+
+    /// The state that is in force here, if the region is configured.
     pub(crate) fn state(&self) -> Option<StateRef<'_>> {
-        let slot = match &self.place {
-            Place::Named(slot) if !registry::is_any() => slot,
-            Place::Of { slot, .. } => slot,
-            place => return self.find(place),
-        };
-        slot.get().map(StateRef::Remembered).or_else(|| self.look_up(slot))
+        if let Some(state) = self.remembered() {
+            return Some(StateRef::Remembered(state));
+        }
+        match &self.place {
+            Place::Named(slot) if !registry::is_any() => self.look_up(slot),
+            Place::Of { slot, .. } => self.look_up(slot),
+            place => self.find(place),
+        }
     }
 
     /// The state, or `None` for a region that is switched off.

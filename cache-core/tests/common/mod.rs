@@ -18,7 +18,7 @@ use cache_core::outcome::{Outcome, Sharing};
 use cache_core::policy::OwnPolicy;
 use cache_core::region::{Get, Invalidate, Reached, Region, Set, SetOutcome};
 use cache_core::registry::{OpenContext, Opened, Registry};
-use cache_core::rt::{self, KeyWriter, Serde, Site, SiteSpec, Terms, Wire};
+use cache_core::rt::{self, KeyBuffer, KeyWriter, Serde, Site, SiteSpec, Terms, Wire};
 use cache_core::state::Strictness;
 use cache_core::testkit::meta::ServerSettings;
 use cache_core::testkit::{Faults, MapBackend, SimFar, SimNodes};
@@ -180,7 +180,7 @@ impl Face {
         self,
         site: &'static Site,
         region: &Region,
-        arguments: impl FnOnce(&mut KeyWriter),
+        arguments: impl FnOnce(&mut KeyWriter<'_>),
         terms: Terms<R, O, S, W>,
         load: impl FnOnce() -> R,
     ) -> R
@@ -190,8 +190,8 @@ impl Face {
         S: Sharing<O::Failure>,
         W: Wire<O::Value>,
     {
-        let mut key = KeyWriter::blank();
-        site.begin(&mut key);
+        let mut buffer = KeyBuffer::new();
+        let mut key = site.begin(&mut buffer);
         arguments(&mut key);
         match self {
             Face::Blocking => rt::call(site, region, &mut key, terms, (), |()| load()),

@@ -1,8 +1,8 @@
 /// The images of an owner.
 pub fn images(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
     let site = __cached_site_images();
-    let mut key = ::cache::__private::KeyWriter::blank();
-    site.begin(&mut key);
+    let mut buffer = ::cache::__private::KeyBuffer::new();
+    let mut key = buffer.begin("images", 2);
     key.arg(&owner);
     key.arg(&page);
     let terms = {
@@ -40,8 +40,8 @@ pub fn images_entry(
     page: u32,
 ) -> ::cache::Entry<Result<Vec<Image>, AwsError>> {
     let site = __cached_site_images();
-    let mut key = ::cache::__private::KeyWriter::blank();
-    site.begin(&mut key);
+    let mut buffer = ::cache::__private::KeyBuffer::new();
+    let mut key = buffer.begin("images", 2);
     key.arg(&owner);
     key.arg(&page);
     ::cache::__private::entry(
@@ -61,8 +61,8 @@ pub fn images_entry(
 )]
 pub fn images_refresh(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
     let site = __cached_site_images();
-    let mut key = ::cache::__private::KeyWriter::blank();
-    site.begin(&mut key);
+    let mut buffer = ::cache::__private::KeyBuffer::new();
+    let mut key = buffer.begin("images", 2);
     key.arg(&owner);
     key.arg(&page);
     let terms = {

@@ -3,8 +3,8 @@ impl Shop {
     async fn price(&self, sku: Sku) -> Option<Price> {
         {
             let (site, region) = Self::__cached_site_price();
-            let mut key = ::cache::__private::KeyWriter::blank();
-            site.begin(&mut key);
+            let mut buffer = ::cache::__private::KeyBuffer::new();
+            let mut key = buffer.begin("price", 1);
             key.arg(&sku);
             let terms = {
                 use ::cache::__private::{
@@ -43,8 +43,8 @@ impl Shop {
         sku: Sku,
     ) -> ::cache::Entry<Option<Price>, ::cache::__private::NearOnly> {
         let (site, region) = Self::__cached_site_price();
-        let mut key = ::cache::__private::KeyWriter::blank();
-        site.begin(&mut key);
+        let mut buffer = ::cache::__private::KeyBuffer::new();
+        let mut key = buffer.begin("price", 1);
         key.arg(&sku);
         ::cache::__private::entry(site, region, &mut key, ::cache::__private::NearOnly)
     }
@@ -60,8 +60,8 @@ impl Shop {
     async fn price_refresh(&self, sku: Sku) -> Option<Price> {
         {
             let (site, region) = Self::__cached_site_price();
-            let mut key = ::cache::__private::KeyWriter::blank();
-            site.begin(&mut key);
+            let mut buffer = ::cache::__private::KeyBuffer::new();
+            let mut key = buffer.begin("price", 1);
             key.arg(&sku);
             let terms = {
                 use ::cache::__private::{

@@ -13,8 +13,8 @@ impl Shop {
             };
             #[allow(unused_variables)]
             let Sku(id) = &__arg0;
-            let mut key = ::cache::__private::KeyWriter::blank();
-            site.begin(&mut key);
+            let mut buffer = ::cache::__private::KeyBuffer::new();
+            let mut key = buffer.begin("price", 2);
             key.arg(&self.shop);
             key.arg(&id);
             let terms = {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use cache_core::policy::OwnPolicy;
 use cache_core::region::{Invalidate, Region};
 use cache_core::rt::{
-    self, KeyWriter, OutcomeOfOther, OutcomeOfResult, Returns, Serde, SharingOfOther, Site, SiteSpec, TagList, Terms,
+    self, KeyBuffer, OutcomeOfOther, OutcomeOfResult, Returns, Serde, SharingOfOther, Site, SiteSpec, TagList, Terms,
 };
 use cache_core::testkit::{InvalidationRun, LoadEnd, LoadId, SimFar};
 use serde::{Deserialize, Serialize};
@@ -146,8 +146,8 @@ impl Actor {
                 Ok(LoadId(value.unwrap_or_default()))
             }
             _ => {
-                let mut writer = KeyWriter::blank();
-                PLAIN.begin(&mut writer);
+                let mut buffer = KeyBuffer::new();
+                let mut writer = PLAIN.begin(&mut buffer);
                 writer.arg(&number);
                 let returns = Returns::<Result<u64, Failed>>::new();
                 let forced = self.one_in_hundred(plot.forced);
@@ -178,8 +178,8 @@ impl Actor {
 
     /// Through a function of its own version, which keeps its own type.
     async fn call(&self, site: &'static Site, key: u32) -> u64 {
-        let mut writer = KeyWriter::blank();
-        site.begin(&mut writer);
+        let mut buffer = KeyBuffer::new();
+        let mut writer = site.begin(&mut buffer);
         writer.arg(&u64::from(key));
         let returns = Returns::<Wide>::new();
         let terms = Terms::new(returns, (&returns).outcome(), (&returns).sharing(), Serde);
@@ -245,8 +245,8 @@ impl Actor {
             }
         };
         let run = monitor.invalidate_called(self.number, keys.clone());
-        let mut writer = KeyWriter::call("ns", &u64::from(keys.start));
-        match (plot.flaw, writer.finish()) {
+        let mut buffer = KeyBuffer::new();
+        match (plot.flaw, buffer.call("ns", &u64::from(keys.start)).finish()) {
             (Flaw::DropFirst, Ok(near)) => self.near.drop_now(near),
             (Flaw::DropBeforeVoid, Ok(near)) => {
                 self.near.drop_now(near);
