@@ -20,7 +20,8 @@ use std::fmt::{self, Write as _};
 use serde::Serialize;
 use serde::ser::{self, Serializer};
 
-use super::writer::{INLINE, KeyError, KeyWriter, skip, tag, text_length};
+use super::hash::KeyHash;
+use super::writer::{INLINE, KeyError, KeyWriter, skip, tag};
 
 /// An argument that can be part of a key: whatever serde can serialize.
 #[diagnostic::on_unimplemented(
@@ -92,7 +93,7 @@ impl<'a, 'b> Serializer for &'a mut KeyWriter<'b> {
 
     #[inline]
     fn serialize_bool(self, value: bool) -> Result<(), KeyError> {
-        self.push(if value { tag::TRUE } else { tag::FALSE });
+        self.tag(if value { tag::TRUE } else { tag::FALSE });
         Ok(())
     }
 
@@ -103,8 +104,7 @@ impl<'a, 'b> Serializer for &'a mut KeyWriter<'b> {
     fn serialize_f64(self, value: f64) -> Result<(), KeyError> {
         // Adding a positive zero turns -0.0 into 0.0 and changes nothing else.
         let bits = if value.is_nan() { f64::NAN.to_bits() } else { (value + 0.0).to_bits() };
-        self.push(tag::FLOAT);
-        self.extend(&bits.to_le_bytes());
+        self.float(bits);
         Ok(())
     }
 
@@ -118,24 +118,25 @@ impl<'a, 'b> Serializer for &'a mut KeyWriter<'b> {
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<(), KeyError> {
-        self.push(tag::LIST);
+        self.tag(tag::LIST);
         value.iter().for_each(|byte| self.integer(tag::POSITIVE, (*byte).into()));
-        self.push(tag::END);
+        self.tag(tag::END);
         Ok(())
     }
 
     fn serialize_none(self) -> Result<(), KeyError> {
-        self.push(tag::NONE);
+        self.tag(tag::NONE);
         Ok(())
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), KeyError> {
-        self.push(tag::SOME);
+        self.tag(tag::SOME);
         value.serialize(self)
     }
 
     fn serialize_unit(self) -> Result<(), KeyError> {
-        self.extend(&[tag::LIST, tag::END]);
+        self.tag(tag::LIST);
+        self.tag(tag::END);
         Ok(())
     }
 
@@ -164,7 +165,7 @@ impl<'a, 'b> Serializer for &'a mut KeyWriter<'b> {
     }
 
     fn serialize_seq(self, _len: Option<usize>) -> Result<List<'a, 'b>, KeyError> {
-        self.push(tag::LIST);
+        self.tag(tag::LIST);
         Ok(List { key: self })
     }
 
@@ -188,8 +189,8 @@ impl<'a, 'b> Serializer for &'a mut KeyWriter<'b> {
     }
 
     fn serialize_map(self, _len: Option<usize>) -> Result<SortedMap<'a, 'b>, KeyError> {
-        self.push(tag::MAP);
-        Ok(SortedMap { start: self.written(), key: self, last: None, order: Order::Sorted })
+        self.tag(tag::MAP);
+        Ok(SortedMap { start: self.written(), hashed: self.hashed(), key: self, last: None, order: Order::Sorted })
     }
 
     fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<SortedMap<'a, 'b>, KeyError> {
@@ -209,12 +210,9 @@ impl<'a, 'b> Serializer for &'a mut KeyWriter<'b> {
 
     /// Written in place, its length filled in afterwards: `Uuid`, `IpAddr` and dates allocate nothing.
     fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<(), KeyError> {
-        self.extend(&[tag::STRING, 0, 0, 0, 0]);
-        let start = self.written();
-        write!(Text(self), "{value}").map_err(|_| KeyError::new("its `Display` returned an error"))?;
-        let length = text_length(self.written() - start)?;
-        self.bytes_mut()[start - 4..start].copy_from_slice(&length);
-        Ok(())
+        self.pieced_text(|key| {
+            write!(Text(key), "{value}").map_err(|_| KeyError::new("its `Display` returned an error"))
+        })
     }
 }
 
@@ -242,7 +240,7 @@ impl List<'_, '_> {
 
     #[inline]
     fn finish(self) -> Result<(), KeyError> {
-        self.key.push(tag::END);
+        self.key.tag(tag::END);
         Ok(())
     }
 }
@@ -276,6 +274,8 @@ list!(
 pub struct SortedMap<'a, 'b> {
     key: &'a mut KeyWriter<'b>,
     start: usize,
+    /// What was hashed up to there.
+    hashed: KeyHash,
     /// The pair that was begun last.
     last: Option<Pair>,
     order: Order,
@@ -327,8 +327,9 @@ impl SortedMap<'_, '_> {
         if self.order == Order::Unsorted {
             let sorted = sort(&mut self.key.bytes_mut()[self.start..]);
             self.key.note(sorted)?;
+            self.key.rehash(self.hashed, self.start);
         }
-        self.key.push(tag::END);
+        self.key.tag(tag::END);
         Ok(())
     }
 }

@@ -7,6 +7,7 @@
 mod decode;
 mod encode;
 mod generator;
+mod hash;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -589,7 +589,7 @@ proptest! {
     fn lists_of_arguments_are_told_apart(a in proptest::collection::vec(trees(), 0..3), b in proptest::collection::vec(trees(), 0..3)) {
         let call = |trees: &[Tree]| {
             let mut buffer = KeyBuffer::new();
-    let mut key = buffer.begin("n", trees.len());
+            let mut key = buffer.begin("n", trees.len());
             trees.iter().for_each(|tree| key.arg(tree));
             key.finish().unwrap().to_key()
         };

@@ -3,14 +3,11 @@
 //! Invariant: what is written is canonical bytes as [`encode`](super::encode) lays them down, and a key that could not be
 //! written whole gives an error and never bytes.
 
-use std::fmt;
-use std::hash::{BuildHasher, Hasher};
-use std::sync::OnceLock;
-
-use foldhash::quality::RandomState;
 use serde::Serialize;
 use serde::ser;
+use std::fmt;
 
+use super::hash::KeyHash;
 use super::{Key, KeyArgument, KeyRef};
 use crate::error::{Error, Kind};
 
@@ -90,7 +87,8 @@ impl KeyBuffer {
     /// Starts a key of `arity` arguments in `namespace`.
     #[inline(always)]
     pub fn begin(&mut self, namespace: &str, arity: usize) -> KeyWriter<'_> {
-        let mut key = KeyWriter { buffer: self, len: 0, arguments_at: 0, arity };
+        let hash = KeyHash::begin(namespace);
+        let mut key = KeyWriter { buffer: self, len: 0, hash, arguments_at: 0, arity };
         key.buffer.heap.clear();
         key.buffer.error = None;
         key.store((namespace.len() as u32).to_le_bytes(), 4);
@@ -100,7 +98,7 @@ impl KeyBuffer {
         key.extend(namespace.as_bytes());
         key.arguments_at = key.written();
         if arity != 1 {
-            key.push(tag::LIST);
+            key.tag(tag::LIST);
         }
         key
     }
@@ -140,6 +138,7 @@ pub struct KeyWriter<'b> {
     buffer: &'b mut KeyBuffer,
     /// Bytes written to `inline`; `INLINE` once everything moved to the heap.
     len: usize,
+    hash: KeyHash,
     arguments_at: usize,
     arity: usize,
 }
@@ -159,11 +158,18 @@ impl KeyWriter<'_> {
     #[inline(always)]
     pub fn finish(&mut self) -> Result<KeyRef<'_>, KeyError> {
         if self.arity != 1 {
-            self.push(tag::END);
+            self.tag(tag::END);
             self.arity = 1;
         }
         match &self.buffer.error {
-            None => Ok(KeyRef { hash: hash(self.bytes()), bytes: self.bytes() }),
+            None => {
+                debug_assert_eq!(
+                    self.hash.finish(),
+                    KeyHash::of(self.bytes()).finish(),
+                    "it is a function of the bytes"
+                );
+                Ok(KeyRef { hash: self.hash.finish(), bytes: self.bytes() })
+            }
             Some(error) => Err(error.clone()),
         }
     }
@@ -189,6 +195,7 @@ impl KeyWriter<'_> {
             let end = bytes.len() - 1;
             bytes.copy_within(at + 1..end, at);
             self.truncate(end - 1);
+            self.hash = KeyHash::of(self.bytes());
         }
     }
 
@@ -216,9 +223,11 @@ impl KeyWriter<'_> {
         if self.buffer.heap.is_empty() { self.len } else { self.buffer.heap.len() }
     }
 
+    /// A tag that says all.
     #[inline]
-    pub(super) fn push(&mut self, byte: u8) {
-        self.extend(&[byte]);
+    pub(super) fn tag(&mut self, tag: u8) {
+        self.hash.tag(tag);
+        self.extend(&[tag]);
     }
 
     #[inline(always)]
@@ -243,6 +252,7 @@ impl KeyWriter<'_> {
     /// A tag that counts the significant bytes of `value`, and those.
     #[inline(always)]
     pub(super) fn integer(&mut self, tag: u8, value: u64) {
+        self.hash.number(tag, value);
         let significant = 8 - value.leading_zeros() as usize / 8;
         let word = value << 8 | u64::from(tag + significant as u8);
         let [highest, ..] = value.to_be_bytes();
@@ -275,6 +285,10 @@ impl KeyWriter<'_> {
 
     #[inline]
     pub(super) fn wide_integer(&mut self, tag: u8, value: u128) {
+        if let Ok(value) = u64::try_from(value) {
+            return self.integer(tag, value);
+        }
+        self.hash.wide_number(tag, value);
         let significant = 16 - value.leading_zeros() as usize / 8;
         let mut word = [0; STORE];
         word[0] = tag + significant as u8;
@@ -285,9 +299,43 @@ impl KeyWriter<'_> {
     #[inline(always)]
     pub(super) fn tagged_text(&mut self, tag: u8, text: &str) -> Result<(), KeyError> {
         let length = u32::from_le_bytes(text_length(text.len())?);
+        self.hash.text(tag, text.as_bytes());
         self.store((u64::from(length) << 8 | u64::from(tag)).to_le_bytes(), 5);
         self.extend(text.as_bytes());
         Ok(())
+    }
+
+    pub(super) fn float(&mut self, bits: u64) {
+        self.hash.number(tag::FLOAT, bits);
+        self.extend(&[tag::FLOAT]);
+        self.extend(&bits.to_le_bytes());
+    }
+
+    /// A text that is written by pieces, and its length when it is whole.
+    pub(super) fn pieced_text(
+        &mut self,
+        pieces: impl FnOnce(&mut Self) -> Result<(), KeyError>,
+    ) -> Result<(), KeyError> {
+        self.extend(&[tag::STRING, 0, 0, 0, 0]);
+        let start = self.written();
+        pieces(self)?;
+        let length = text_length(self.written() - start)?;
+        let (before, text) = bytes_mut(self.buffer, self.len).split_at_mut(start);
+        before[start - 4..].copy_from_slice(&length);
+        self.hash.text(tag::STRING, text);
+        Ok(())
+    }
+
+    /// What was hashed so far.
+    pub(super) fn hashed(&self) -> KeyHash {
+        self.hash.clone()
+    }
+
+    /// The bytes from `start` on were changed; up to there, `hashed` was hashed.
+    pub(super) fn rehash(&mut self, hashed: KeyHash, start: usize) {
+        let mut hash = hashed;
+        hash.read(&self.bytes()[start..]);
+        self.hash = hash;
     }
 
     pub(super) fn truncate(&mut self, len: usize) {
@@ -295,7 +343,7 @@ impl KeyWriter<'_> {
     }
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        if self.buffer.heap.is_empty() { &mut self.buffer.inline[..self.len] } else { &mut self.buffer.heap }
+        bytes_mut(self.buffer, self.len)
     }
 }
 
@@ -344,13 +392,8 @@ fn copy(to: &mut [u8], from: &[u8]) {
     }
 }
 
-/// Hashes canonical bytes, seeded anew in each process: keys that an attacker chose do not collide on purpose.
-#[inline]
-fn hash(bytes: &[u8]) -> u64 {
-    static SEED: OnceLock<RandomState> = OnceLock::new();
-    let mut hasher = SEED.get_or_init(RandomState::default).build_hasher();
-    hasher.write(bytes);
-    hasher.finish()
+fn bytes_mut(buffer: &mut KeyBuffer, len: usize) -> &mut [u8] {
+    if buffer.heap.is_empty() { &mut buffer.inline[..len] } else { &mut buffer.heap }
 }
 
 /// Splits a key into its namespace and its arguments.
@@ -406,6 +449,11 @@ pub(super) fn significant_bytes(tag: u8) -> Option<usize> {
 }
 
 fn skip_text(bytes: &[u8]) -> Option<&[u8]> {
+    text(bytes).map(|(_, rest)| rest)
+}
+
+/// A text behind its length, and what follows.
+pub(super) fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = bytes.split_first_chunk::<4>()?;
-    rest.get(u32::from_le_bytes(*len) as usize..)
+    rest.split_at_checked(u32::from_le_bytes(*len) as usize)
 }
