@@ -85,12 +85,16 @@ impl LocalGeneration {
 }
 
 /// The generations of this process that an entry was made under: its namespace's, and those of its tags.
+///
+/// It is one pointer: whatever has no tags and was made under one generation of its namespace shares it.
 #[derive(Debug, Clone)]
-pub struct Born {
+pub struct Born(Arc<Birth>);
+
+#[derive(Debug)]
+struct Birth {
     scope: Arc<LocalGeneration>,
     at: u64,
-    /// Behind one pointer: most entries have none.
-    tags: Option<Arc<BornTags>>,
+    tags: Option<BornTags>,
 }
 
 #[derive(Debug)]
@@ -99,25 +103,26 @@ struct BornTags(Vec<(Arc<LocalGeneration>, u64)>);
 impl Born {
     /// Made under `scope` as it is now, and no tag.
     pub fn now(scope: &Arc<LocalGeneration>) -> Self {
-        Born { at: scope.current(), scope: scope.clone(), tags: None }
+        Born(Arc::new(Birth { at: scope.current(), scope: scope.clone(), tags: None }))
     }
 
     /// Made under these tags too, as they are now.
     pub fn tagged<'a>(self, tags: impl IntoIterator<Item = &'a Arc<LocalGeneration>>) -> Self {
         let tags = BornTags(tags.into_iter().map(|tag| (tag.clone(), tag.current())).collect());
-        Born { tags: Some(Arc::new(tags)), ..self }
+        Born(Arc::new(Birth { scope: self.0.scope.clone(), at: self.0.at, tags: Some(tags) }))
     }
 
     /// Whether no tag is at an earlier generation here than in `other`, which has the same tags.
     pub fn has_tags_no_older_than(&self, other: &Born) -> bool {
-        let (Some(mine), Some(theirs)) = (&self.tags, &other.tags) else { return true };
+        let (Some(mine), Some(theirs)) = (&self.0.tags, &other.0.tags) else { return true };
         mine.0.iter().zip(&theirs.0).all(|((_, mine), (_, theirs))| mine >= theirs)
     }
 
     /// Whether none of them has ended since.
     #[inline]
     pub fn is_current(&self) -> bool {
-        self.scope.current() == self.at && self.tags.as_deref().is_none_or(BornTags::is_current)
+        let Birth { scope, at, tags } = &*self.0;
+        scope.current() == *at && tags.as_ref().is_none_or(BornTags::is_current)
     }
 }
 

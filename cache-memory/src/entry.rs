@@ -12,20 +12,41 @@ use papaya::Equivalent;
 
 use crate::ledger::Ledger;
 use crate::queue::NodeId;
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicU32, Ordering};
 
 /// Keys up to this length lie in the entry, where the look-up that finds it has already been.
-const INLINE: usize = 62;
+const INLINE: usize = 38;
 
-/// A key, its value, and whether it was read: one block of memory, in the order in which a read needs it.
+/// A key, its value, and whether it was read: one block of memory, in which what a read needs stands together.
 #[repr(C)]
 pub(crate) struct Entry {
-    hash: u64,
-    object: Arc<Object>,
-    node: NodeId,
-    read: AtomicBool,
-    bytes: Bytes,
     ledger: Arc<Ledger>,
+    hash: ShortHash,
+    /// The number of its node, and beside it the mark of a read.
+    node: AtomicU32,
+    object: Arc<Object>,
+    bytes: Bytes,
+}
+
+/// The bit of [`Entry::node`] that marks a read.
+const READ: u32 = 1 << 31;
+const _: () = assert!(NodeId::MOST < READ);
+
+/// What is kept of a key's hash: enough to find it, for whether it is the one is decided by its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ShortHash(u32);
+
+impl ShortHash {
+    #[inline]
+    pub(crate) fn of(hash: u64) -> Self {
+        ShortHash((hash >> 32) as u32)
+    }
+
+    /// The same bits for those who take the low ones and for those who take the high ones.
+    #[inline]
+    pub(crate) fn spread(self) -> u64 {
+        u64::from(self.0) << 32 | u64::from(self.0)
+    }
 }
 
 enum Bytes {
@@ -44,8 +65,8 @@ impl Entry {
             }
             None => Bytes::Heap(wanted.bytes.into()),
         };
-        let read = AtomicBool::new(false);
-        let entry = Entry { hash: wanted.hash, object, node, read, bytes, ledger: ledger.clone() };
+        let node = AtomicU32::new(node.number());
+        let entry = Entry { hash: wanted.hash, object, node, bytes, ledger: ledger.clone() };
         ledger.charge(entry.weight());
         entry
     }
@@ -56,13 +77,13 @@ impl Entry {
     }
 
     #[cfg(test)]
-    pub(crate) fn hash(&self) -> u64 {
+    pub(crate) fn hash(&self) -> ShortHash {
         self.hash
     }
 
     /// What stands for this entry in the queue.
     pub(crate) fn node(&self) -> NodeId {
-        self.node
+        NodeId::of(self.node.load(Ordering::Relaxed) & !READ)
     }
 
     pub(crate) fn weight(&self) -> u64 {
@@ -73,22 +94,18 @@ impl Entry {
     #[inline]
     pub(crate) fn mark(&self) {
         if !self.is_marked() {
-            self.read.store(true, Ordering::Relaxed);
+            self.node.fetch_or(READ, Ordering::Relaxed);
         }
     }
 
     #[inline]
     pub(crate) fn is_marked(&self) -> bool {
-        self.read.load(Ordering::Relaxed)
+        self.node.load(Ordering::Relaxed) & READ != 0
     }
 
     /// Takes off the mark, and says whether there was one.
     pub(crate) fn unmark(&self) -> bool {
-        let marked = self.is_marked();
-        if marked {
-            self.read.store(false, Ordering::Relaxed);
-        }
-        marked
+        self.is_marked() && self.node.fetch_and(!READ, Ordering::Relaxed) & READ != 0
     }
 
     #[inline]
@@ -109,7 +126,7 @@ impl Drop for Entry {
 impl Hash for Entry {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
+        state.write_u64(self.hash.spread());
     }
 }
 
@@ -125,21 +142,21 @@ impl Eq for Entry {}
 /// A key that is asked for by its bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {
-    pub(crate) hash: u64,
+    pub(crate) hash: ShortHash,
     pub(crate) bytes: &'a [u8],
 }
 
 impl<'a> From<KeyRef<'a>> for Wanted<'a> {
     #[inline]
     fn from(key: KeyRef<'a>) -> Self {
-        Wanted { hash: key.hash(), bytes: key.bytes() }
+        Wanted { hash: ShortHash::of(key.hash()), bytes: key.bytes() }
     }
 }
 
 impl Hash for Wanted<'_> {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
+        state.write_u64(self.hash.spread());
     }
 }
 
@@ -153,19 +170,19 @@ impl Equivalent<Entry> for Wanted<'_> {
 /// A key that is asked for by its node in the queue, which so needs no copy of the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ticket {
-    pub(crate) hash: u64,
+    pub(crate) hash: ShortHash,
     pub(crate) node: NodeId,
 }
 
 impl Hash for Ticket {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
+        state.write_u64(self.hash.spread());
     }
 }
 
 impl Equivalent<Entry> for Ticket {
     fn equivalent(&self, entry: &Entry) -> bool {
-        self.hash == entry.hash && self.node == entry.node
+        self.hash == entry.hash && self.node == entry.node()
     }
 }
 
@@ -221,7 +238,7 @@ mod tests {
     #[test]
     fn an_entry_is_charged_while_it_is_in_memory() {
         let ledger = Arc::new(Ledger::new(Capacity::Bytes(1 << 20)));
-        let key = Wanted { hash: 1, bytes: &[1; 40] };
+        let key = Wanted { hash: ShortHash::of(1 << 32), bytes: &[1; 40] };
         let entries = [0, 1].map(|_| Entry::new(key, NodeId::FIRST, object(), &ledger));
         assert_eq!(ledger.held(), 2 * (1040 + ENTRY_OVERHEAD));
         drop(entries);
@@ -230,11 +247,18 @@ mod tests {
 
     #[test]
     fn the_overhead_covers_what_an_entry_takes_beside_key_and_value() {
-        // Two blocks of memory with the header that an allocator adds to each; a key on the heap has a third.
-        let blocks = size_of::<Entry>() - INLINE + size_of::<Object<()>>() + 2 * size_of::<usize>() + 3 * 16;
+        // What an object has beside itself if it comes from a far tier, and no tags.
+        const MORE: usize = 32;
+        // Three blocks of memory with the header that an allocator adds to each; a key on the heap has a fourth.
+        let blocks = size_of::<Entry>() - INLINE + size_of::<Object<()>>() + 2 * size_of::<usize>() + MORE + 4 * 16;
         // At its emptiest, the index has eight places of a pointer and a byte per entry; then nodes and ghosts, doubled.
         let tables = 8 * 9 + 2 * Queue::BYTES_PER_ENTRY;
         assert!((blocks + tables) as u64 <= ENTRY_OVERHEAD, "{blocks} + {tables}");
+    }
+
+    #[test]
+    fn it_is_small() {
+        assert_eq!((size_of::<Entry>(), Queue::BYTES_PER_ENTRY), (72, 20 + size_of::<u64>()));
     }
 
     #[test]
@@ -242,14 +266,17 @@ mod tests {
         let ledger = Arc::new(Ledger::new(Capacity::Bytes(1)));
         for len in [0, 1, INLINE - 1, INLINE, INLINE + 1, 255, 256, 300] {
             let bytes: Vec<u8> = (0..len).map(|i| i as u8).collect();
-            let wanted = Wanted { hash: 7, bytes: &bytes };
+            let wanted = Wanted { hash: ShortHash::of(7 << 32), bytes: &bytes };
             let stored = Entry::new(wanted, NodeId::FIRST, object(), &ledger);
             assert!(wanted.equivalent(&stored), "{len}");
             let longer = [&bytes[..], &[0]].concat();
-            assert!(!Wanted { hash: 7, bytes: &longer }.equivalent(&stored), "{len}: a zero more");
-            assert!(!Wanted { hash: 8, bytes: &bytes }.equivalent(&stored), "{len}: another hash");
+            assert!(!Wanted { hash: ShortHash::of(7 << 32), bytes: &longer }.equivalent(&stored), "{len}: a zero more");
+            assert!(!Wanted { hash: ShortHash::of(8 << 32), bytes: &bytes }.equivalent(&stored), "{len}: another hash");
             if let Some((_, shorter)) = bytes.split_last() {
-                assert!(!Wanted { hash: 7, bytes: shorter }.equivalent(&stored), "{len}: a byte less");
+                assert!(
+                    !Wanted { hash: ShortHash::of(7 << 32), bytes: shorter }.equivalent(&stored),
+                    "{len}: a byte less"
+                );
             }
         }
     }

@@ -7,7 +7,7 @@
 //! Invariant: each node is in exactly one of probation, main and the free list; `weight` is the sum over both queues.
 //! The queue knows neither keys nor values: it is told by its caller what was read and what is dead.
 
-use crate::entry::Ticket;
+use crate::entry::{ShortHash, Ticket};
 use crate::ghost::Ghosts;
 
 /// The place of an entry in the queue of its shard; used again when the entry is gone.
@@ -17,7 +17,17 @@ pub(crate) struct NodeId(u32);
 impl NodeId {
     #[cfg(test)]
     pub(crate) const FIRST: NodeId = NodeId(0);
+    /// The highest number of a node.
+    pub(crate) const MOST: u32 = (1 << 31) - 1;
     const NONE: NodeId = NodeId(u32::MAX);
+
+    pub(crate) fn of(number: u32) -> Self {
+        NodeId(number)
+    }
+
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
 }
 
 /// What the queue learns about an entry whose turn it is.
@@ -61,13 +71,26 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    hash: u64,
-    weight: u64,
+    hash: ShortHash,
     newer: NodeId,
     older: NodeId,
+    weight_low: u32,
+    weight_high: u16,
     place: Place,
     /// How many more rounds through main it may make unread.
     credit: u8,
+}
+
+impl Node {
+    /// The weight is kept below 2^48, which is beyond any memory.
+    fn weigh(&mut self, weight: u64) {
+        let weight = weight.min((1 << 48) - 1);
+        (self.weight_low, self.weight_high) = (weight as u32, (weight >> 32) as u16);
+    }
+
+    fn weight(&self) -> u64 {
+        u64::from(self.weight_high) << 32 | u64::from(self.weight_low)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,15 +134,15 @@ impl Queue {
 
     /// Who is queued, with hash and weight. Panics unless each node is in exactly one list, and the sums are right.
     #[cfg(test)]
-    pub(crate) fn audit(&self) -> Vec<(NodeId, u64, u64)> {
+    pub(crate) fn audit(&self) -> Vec<(NodeId, ShortHash, u64)> {
         let mut queued = Vec::new();
         for (list, place) in [(&self.probation, Place::Probation), (&self.main, Place::Main)] {
             let (mut id, mut older, mut len, mut weight) = (list.oldest, NodeId::NONE, 0, 0);
             while id != NodeId::NONE {
                 let node = self.node(id);
                 assert_eq!((node.place, node.older), (place, older), "{id:?}");
-                queued.push((id, node.hash, node.weight));
-                (older, id, len, weight) = (id, node.newer, len + 1, weight + node.weight);
+                queued.push((id, node.hash, node.weight()));
+                (older, id, len, weight) = (id, node.newer, len + 1, weight + node.weight());
             }
             assert_eq!((list.newest, list.len, list.weight), (older, len, weight), "{place:?}");
         }
@@ -135,10 +158,12 @@ impl Queue {
     }
 
     /// A new entry enters. `None` if there are as many as can be counted.
-    pub(crate) fn push(&mut self, hash: u64, weight: u64) -> Option<NodeId> {
-        let node = Node { hash, weight, newer: NodeId::NONE, older: NodeId::NONE, place: Place::Free, credit: 0 };
+    pub(crate) fn push(&mut self, hash: ShortHash, weight: u64) -> Option<NodeId> {
+        let (newer, older, place) = (NodeId::NONE, NodeId::NONE, Place::Free);
+        let mut node = Node { hash, newer, older, weight_low: 0, weight_high: 0, place, credit: 0 };
+        node.weigh(weight);
         let id = if self.free == NodeId::NONE {
-            let id = u32::try_from(self.nodes.len()).ok().filter(|id| *id != u32::MAX).map(NodeId)?;
+            let id = u32::try_from(self.nodes.len()).ok().filter(|id| *id <= NodeId::MOST).map(NodeId)?;
             self.nodes.push(node);
             id
         } else {
@@ -147,15 +172,17 @@ impl Queue {
             *self.node_mut(id) = node;
             id
         };
-        let place = if self.ghosts.take(hash, self.len()) { Place::Main } else { Place::Probation };
+        let place = if self.ghosts.take(hash.spread(), self.len()) { Place::Main } else { Place::Probation };
         self.link(id, place);
         Some(id)
     }
 
     /// The entry of `id` is replaced by one of another weight, and keeps its place.
     pub(crate) fn reweigh(&mut self, id: NodeId, weight: u64) {
-        let Node { weight: old, place, .. } = *self.node(id);
-        self.node_mut(id).weight = weight;
+        let node = self.node_mut(id);
+        let (place, old) = (node.place, node.weight());
+        node.weigh(weight);
+        let weight = node.weight();
         let list = self.list(place);
         list.weight = list.weight - old + weight;
     }
@@ -167,7 +194,7 @@ impl Queue {
         let node = self.node_mut(id);
         node.place = Place::Free;
         node.newer = free;
-        let weight = node.weight;
+        let weight = node.weight();
         self.free = id;
         weight
     }
@@ -192,7 +219,7 @@ impl Queue {
             }
             let weight = self.remove(id);
             if place == Place::Probation && look == Look::Unread {
-                self.ghosts.remember(ticket.hash, self.len());
+                self.ghosts.remember(ticket.hash.spread(), self.len());
             }
             return Some(Gone { ticket, weight, look });
         }
@@ -265,7 +292,7 @@ impl Queue {
         node.place = place;
         node.older = older;
         node.newer = NodeId::NONE;
-        let weight = node.weight;
+        let weight = node.weight();
         if older != NodeId::NONE {
             self.node_mut(older).newer = id;
         }
@@ -279,7 +306,8 @@ impl Queue {
     }
 
     fn unlink(&mut self, id: NodeId) {
-        let Node { newer, older, place, weight, .. } = *self.node(id);
+        let node = self.node(id);
+        let (Node { newer, older, place, .. }, weight) = (*node, node.weight());
         if newer != NodeId::NONE {
             self.node_mut(newer).older = older;
         }
@@ -313,8 +341,8 @@ mod tests {
 
     use super::*;
 
-    fn hash(i: u64) -> u64 {
-        (i + 1) << 40 | (i + 1) << 16
+    fn hash(i: u64) -> ShortHash {
+        ShortHash::of((i + 1) << 40 | (i + 1) << 16)
     }
 
     #[test]
@@ -393,7 +421,7 @@ mod tests {
             ops in proptest::collection::vec((0..5_u8, 0..40_u64, 1..20_u64, any::<u64>()), 1..400),
         ) {
             let mut queue = Queue::new();
-            let mut model: HashMap<u64, (NodeId, u64)> = HashMap::new();
+            let mut model: HashMap<ShortHash, (NodeId, u64)> = HashMap::new();
             for (op, key, weight, marks) in ops {
                 let held = model.get(&hash(key)).copied();
                 match (op, held) {
@@ -410,7 +438,7 @@ mod tests {
                         model.remove(&hash(key));
                     }
                     (3, _) => {
-                        let gone = queue.evict(|ticket| match (marks >> ((ticket.hash >> 40) % 64)) & 1 {
+                        let gone = queue.evict(|ticket| match (marks >> ((ticket.hash.spread() >> 40) % 64)) & 1 {
                             0 => Look::Unread,
                             _ => Look::Read,
                         });
@@ -422,7 +450,7 @@ mod tests {
                     (4, _) => {
                         queue.reap_some(
                             7,
-                            |ticket| (marks >> ((ticket.hash >> 40) % 64)) & 1 == 1,
+                            |ticket| (marks >> ((ticket.hash.spread() >> 40) % 64)) & 1 == 1,
                             |ticket, weight| assert_eq!(model.remove(&ticket.hash), Some((ticket.node, weight))),
                         );
                     }
@@ -431,7 +459,7 @@ mod tests {
                 prop_assert_eq!(queue.len(), model.len());
                 prop_assert_eq!(queue.weight(), model.values().map(|(_, weight)| weight).sum::<u64>());
             }
-            let left: HashSet<u64> = std::iter::from_fn(|| queue.evict(|_| Look::Unread)).map(|g| g.ticket.hash).collect();
+            let left: HashSet<ShortHash> = std::iter::from_fn(|| queue.evict(|_| Look::Unread)).map(|g| g.ticket.hash).collect();
             prop_assert_eq!(left, model.keys().copied().collect::<HashSet<_>>());
         }
     }

@@ -17,7 +17,7 @@ use cache_core::backend::{Object, ObjectStats, Put};
 use cache_core::clock::Tick;
 use papaya::{Guard, LocalGuard};
 
-use crate::entry::{Entry, HandThrough, Ticket, Wanted};
+use crate::entry::{Entry, HandThrough, ShortHash, Ticket, Wanted};
 use crate::ledger::Ledger;
 use crate::queue::{Look, NodeId, Queue};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
@@ -184,7 +184,7 @@ impl Store {
         &self,
         queue: &mut Queue,
         shard: &Shard,
-        hash: u64,
+        hash: ShortHash,
         weight: u64,
         now: Tick,
         guard: &LocalGuard<'_>,
@@ -302,9 +302,9 @@ impl Store {
         self.shards.iter().map(|shard| shard.weight.load(Ordering::Relaxed)).sum()
     }
 
-    fn shard(&self, hash: u64) -> &Shard {
+    fn shard(&self, hash: ShortHash) -> &Shard {
         // The index uses the low bits, the ghosts those in the middle.
-        &self.shards[(hash >> 56) as usize & (self.shards.len() - 1)]
+        &self.shards[(hash.spread() >> 56) as usize & (self.shards.len() - 1)]
     }
 }
 
@@ -363,7 +363,7 @@ mod tests {
     fn keys_of_one_hash_are_kept_apart_in_everything() {
         let long = [7; 200];
         let keys: [&[u8]; 5] = [b"", b"a", b"b", b"ab", &long];
-        for hash in [0, 1, u64::MAX] {
+        for hash in [0, 1 << 32, u64::MAX].map(ShortHash::of) {
             let store = Store::new(Capacity::Entries(10));
             let wanted = keys.map(|bytes| Wanted { hash, bytes });
             for (i, wanted) in wanted.into_iter().enumerate() {
@@ -382,7 +382,7 @@ mod tests {
     fn keys_of_one_hash_make_room_one_by_one_and_the_one_that_is_read_stays() {
         let store = Store::new(Capacity::Entries(3));
         let bytes: Vec<[u8; 1]> = (0..50).map(|i| [i]).collect();
-        let wanted: Vec<_> = bytes.iter().map(|bytes| Wanted { hash: 5, bytes }).collect();
+        let wanted: Vec<_> = bytes.iter().map(|bytes| Wanted { hash: ShortHash::of(5 << 32), bytes }).collect();
         for (i, of) in wanted.iter().enumerate() {
             store.put(*of, object(i as u64, 8), NOW);
             assert_eq!(read(&store, wanted[i.min(1)]), Some(i.min(1) as u64));
@@ -400,12 +400,12 @@ mod tests {
     fn one_entry_of_the_whole_capacity_takes_the_room_of_every_shard() {
         let limit = 1 << 22;
         let store = Store::new(Capacity::Bytes(limit));
-        let spread = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let spread = |i: u64| ShortHash::of(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         for i in 0..3000_u64 {
             store.put(Wanted { hash: spread(i), bytes: &i.to_le_bytes() }, object(i, 100), NOW);
         }
         let whole = limit - Capacity::Bytes(limit).weigh(4, 0);
-        let wanted = Wanted { hash: 3, bytes: b"huge" };
+        let wanted = Wanted { hash: ShortHash::of(3 << 32), bytes: b"huge" };
         assert_eq!(store.put(wanted, object(1, whole), NOW), Put::Stored);
         assert_eq!(read(&store, wanted), Some(1));
         let stats = store.stats();
@@ -423,7 +423,7 @@ mod tests {
                 scope.spawn(move || {
                     for i in 0..rounds {
                         // The same keys in all writers: puts, replacements and removals of one key meet.
-                        let hash = (i % 500).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                        let hash = ShortHash::of((i % 500).wrapping_mul(0x9e37_79b9_7f4a_7c15));
                         let bytes = (i % 500).to_le_bytes();
                         let wanted = Wanted { hash, bytes: &bytes };
                         if i % 5 == writer {

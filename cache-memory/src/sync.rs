@@ -6,11 +6,11 @@
 #[cfg(shuttle)]
 pub(crate) use checked::{Mutex, MutexGuard};
 #[cfg(shuttle)]
-pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+pub(crate) use shuttle::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 #[cfg(not(shuttle))]
 pub(crate) use std::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 /// The checker lets others go on before a lock is let go of, and not after. What is done to the index next, which is no step
@@ -20,7 +20,9 @@ mod checked {
     use std::ops::{Deref, DerefMut};
     use std::sync::{LockResult, PoisonError};
 
-    use super::{AtomicBool, Ordering};
+    use shuttle::sync::atomic::AtomicBool;
+
+    use super::Ordering;
 
     pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
 

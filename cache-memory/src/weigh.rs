@@ -4,7 +4,7 @@
 
 /// What an entry takes beside its value and the bytes of its key, in bytes, rounded up: the object's header and stamp,
 /// the index's entry and slot, the queue's node and what is remembered of the key once it is gone.
-pub const ENTRY_OVERHEAD: u64 = 384;
+pub const ENTRY_OVERHEAD: u64 = 320;
 
 /// The bound of a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

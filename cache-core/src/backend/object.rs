@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::backend::Token;
@@ -94,36 +94,90 @@ pub struct Stamp {
 /// processor's cache costs what its lines of memory do.
 #[repr(C)]
 pub struct Object<V: ?Sized = dyn Any + Send + Sync> {
+    weight: u64,
     proved: AtomicU64,
+    /// What a value has that comes from a far tier, or that may be served stale.
+    more: Option<Box<More>>,
+    /// The earlier of "fresh until" and "proved until": the one comparison of a hit.
+    serve_until: Until,
+    born: Born,
+    value: V,
+}
+
+/// What of a stamp is most often nothing.
+#[derive(Debug)]
+struct More {
     fresh: Tick,
     /// The stale windows after `fresh`, in milliseconds: up to 49 days.
     revalidate_ms: u32,
     error_ms: u32,
-    weight: u64,
     /// Zero is none.
     token: u64,
     generations: GenerationDigest,
-    /// The earlier of "fresh until" and "proved until": the one comparison of a hit. Zero once it was invalidated softly.
-    serve_until: AtomicU64,
-    born: Born,
-    value: V,
+}
+
+/// An instant, and whether the value was invalidated softly: then none is before it.
+#[derive(Debug)]
+struct Until(AtomicI64);
+
+impl Until {
+    /// Instants beyond this are never.
+    const NEVER: i64 = i64::MAX;
+
+    fn new(until: Tick) -> Self {
+        Until(AtomicI64::new(Self::nanos(until)))
+    }
+
+    fn nanos(tick: Tick) -> i64 {
+        // Never zero, which has no sign: nothing is fresh at the clock's very start.
+        i64::try_from(tick.as_nanos()).unwrap_or(Self::NEVER).max(1)
+    }
+
+    #[inline]
+    fn is_after(&self, now: Tick) -> bool {
+        (now.as_nanos() as i64) < self.0.load(Ordering::Relaxed)
+    }
+
+    fn tick(&self) -> Tick {
+        match self.0.load(Ordering::Relaxed).wrapping_abs() {
+            Self::NEVER => Tick::NEVER,
+            nanos => Tick::from_nanos(nanos as u64),
+        }
+    }
+
+    fn is_soft(&self) -> bool {
+        self.0.load(Ordering::Relaxed) < 0
+    }
+
+    fn soften(&self) {
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |until| (until > 0).then_some(-until));
+    }
+
+    /// A later instant, unless the value is soft.
+    fn extend(&self, until: Tick) {
+        let until = Self::nanos(until);
+        let extended = |present: i64| (present > 0 && present < until).then_some(until);
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, extended);
+    }
 }
 
 impl<V> Object<V> {
     /// A value made under the generations `born`. `weight` is the value's own size in bytes.
     pub fn new(value: V, stamp: Stamp, born: Born, weight: u64) -> Self {
         let Stamp { deadlines, proved, proved_until, token, generations } = stamp;
-        Object {
-            // Never zero but by `soften`: nothing is fresh at the clock's very start.
-            serve_until: AtomicU64::new(deadlines.fresh.min(proved_until).as_nanos().max(1)),
-            born,
-            proved: AtomicU64::new(proved.as_nanos()),
+        let more = More {
             fresh: deadlines.fresh,
             revalidate_ms: millis(deadlines.revalidate.since(deadlines.fresh)),
             error_ms: millis(deadlines.error.since(deadlines.fresh)),
-            weight,
             token: token.map_or(0, |token| token.0),
             generations,
+        };
+        Object {
+            weight,
+            proved: AtomicU64::new(proved.as_nanos()),
+            more: (proved_until < deadlines.fresh || more.is_something()).then(|| Box::new(more)),
+            serve_until: Until::new(deadlines.fresh.min(proved_until)),
+            born,
             value,
         }
     }
@@ -134,11 +188,19 @@ impl<V> Object<V> {
     }
 }
 
+impl More {
+    /// Whether it says more than until when a value is fresh.
+    fn is_something(&self) -> bool {
+        let More { fresh: _, revalidate_ms, error_ms, token, generations } = self;
+        *revalidate_ms != 0 || *error_ms != 0 || *token != 0 || *generations != GenerationDigest::default()
+    }
+}
+
 impl<V: ?Sized> Object<V> {
     /// Whether a read that starts at `now` may be answered with this value and nothing else asked.
     #[inline]
     pub fn serves(&self, now: Tick) -> bool {
-        now.as_nanos() < self.serve_until.load(Ordering::Relaxed) && self.is_current()
+        self.serve_until.is_after(now) && self.is_current()
     }
 
     /// The same for a read that says itself how old the proof may be, whoever made the entry.
@@ -170,31 +232,36 @@ impl<V: ?Sized> Object<V> {
 
     /// Until when it may be served, by age. Stale windows are kept in whole milliseconds.
     pub fn deadlines(&self) -> Deadlines {
-        let window = |millis: u32| self.fresh.after(Duration::from_millis(millis.into()));
-        Deadlines { fresh: self.fresh, revalidate: window(self.revalidate_ms), error: window(self.error_ms) }
+        let (fresh, revalidate, error) = match &self.more {
+            Some(more) => (more.fresh, more.revalidate_ms, more.error_ms),
+            None => (self.serve_until.tick(), 0, 0),
+        };
+        let window = |millis: u32| fresh.after(Duration::from_millis(millis.into()));
+        Deadlines { fresh, revalidate: window(revalidate), error: window(error) }
     }
 
     /// The fence of the far record that this is a copy of. A fence of 0, which memcached never gives, is not kept.
     pub fn token(&self) -> Option<Token> {
-        (self.token != 0).then_some(Token(self.token))
+        let token = self.more.as_ref().map_or(0, |more| more.token);
+        (token != 0).then_some(Token(token))
     }
 
     /// The far generations of that record's scopes.
     pub fn generations(&self) -> GenerationDigest {
-        self.generations
+        self.more.as_ref().map_or_else(GenerationDigest::default, |more| more.generations)
     }
 
     /// What may be done with the value at `now`, by its age and by soft invalidation.
     pub fn judge(&self, now: Tick) -> Freshness {
         match self.deadlines().judge(now) {
-            Freshness::Fresh if self.is_soft() => Freshness::Stale,
+            Freshness::Fresh if self.serve_until.is_soft() => Freshness::Stale,
             freshness => freshness,
         }
     }
 
     /// The value is stale from now on: it is served only while somebody reloads it.
     pub fn soften(&self) {
-        self.serve_until.store(0, Ordering::Relaxed);
+        self.serve_until.soften();
     }
 
     /// The instant before the request that last showed the value current was sent.
@@ -206,21 +273,14 @@ impl<V: ?Sized> Object<V> {
     ///
     /// An older proof than the present one changes nothing, and nothing makes a softly invalidated value fresh.
     pub fn renew(&self, proved: Tick, until: Tick) {
-        if self.proved.fetch_max(proved.as_nanos(), Ordering::Relaxed) >= proved.as_nanos() {
-            return;
+        if self.proved.fetch_max(proved.as_nanos(), Ordering::Relaxed) < proved.as_nanos() {
+            self.serve_until.extend(self.deadlines().fresh.min(until));
         }
-        let serve_until = self.fresh.min(until).as_nanos();
-        let renewed = |present: u64| (present != 0 && present < serve_until).then_some(serve_until);
-        let _ = self.serve_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, renewed);
     }
 
     /// The value's own size in bytes, without key and overhead; 0 if nobody weighed it.
     pub fn weight(&self) -> u64 {
         self.weight
-    }
-
-    fn is_soft(&self) -> bool {
-        self.serve_until.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -314,6 +374,6 @@ mod tests {
 
     #[test]
     fn it_is_small() {
-        assert!(size_of::<Object<()>>() <= 80, "{}", size_of::<Object<()>>());
+        assert!(size_of::<Object<()>>() <= 40, "{}", size_of::<Object<()>>());
     }
 }

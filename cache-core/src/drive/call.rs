@@ -121,7 +121,7 @@ where
         };
         let visit = state.board.visit(key);
         let tagged = tagged.map(|tagged| {
-            let came = Born::now(&namespace.generation).tagged(&tagged.here);
+            let came = namespace.born_now().tagged(&tagged.here);
             (tagged, came)
         });
         let mut call = Call {
@@ -135,7 +135,7 @@ where
             demand,
             started: state.clock.now(),
             mark: visit.mark(),
-            born: tagged.as_ref().map_or_else(|| Born::now(&namespace.generation), |(_, came)| came.clone()),
+            born: tagged.as_ref().map_or_else(|| namespace.born_now(), |(_, came)| came.clone()),
             outdated: false,
             tagged,
             visit,
@@ -269,7 +269,7 @@ where
 
     /// The generations of the call's scopes in this process, as they are now.
     pub(super) fn born_now(&self) -> Born {
-        let born = Born::now(&self.namespace.generation);
+        let born = self.namespace.born_now();
         match &self.tagged {
             Some((tagged, _)) => born.tagged(&tagged.here),
             None => born,

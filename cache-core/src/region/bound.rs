@@ -165,7 +165,7 @@ impl BoundScope {
     }
 
     fn end(&self, namespace: &NamespaceState) {
-        namespace.generation.bump();
+        namespace.end_generation();
         self.state.observe(namespace, Count::ScopeInvalidation, None);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::fast::FixedState;
 
-use crate::generation::LocalGeneration;
+use crate::generation::{Born, LocalGeneration};
 use crate::key::{FarKey, Shape};
 use crate::observe::{Counters, Counts};
 
@@ -20,7 +20,9 @@ const READ_BACK_EVERY: u32 = 1024;
 pub struct NamespaceState {
     name: String,
     /// Ends with each invalidation of the namespace or the region in this process.
-    pub(crate) generation: Arc<LocalGeneration>,
+    generation: Arc<LocalGeneration>,
+    /// What was made lately was born so.
+    born: Mutex<Born>,
     /// The far scopes of its entries, in the order of their generations: the region, the namespace.
     pub(crate) scopes: Vec<FarKey>,
     pub(crate) counters: Counters,
@@ -70,9 +72,11 @@ impl PartialEq for ValueType {
 
 impl NamespaceState {
     pub(super) fn new(name: &str, scopes: Vec<FarKey>) -> Self {
+        let generation = Arc::new(LocalGeneration::new());
         NamespaceState {
             name: name.to_owned(),
-            generation: Arc::new(LocalGeneration::new()),
+            born: Mutex::new(Born::now(&generation)),
+            generation,
             scopes,
             counters: Counters::new(),
             sites: Mutex::default(),
@@ -80,6 +84,20 @@ impl NamespaceState {
             writes: AtomicU32::new(0),
             unreadable: AtomicBool::new(false),
         }
+    }
+
+    /// What is made without tags from now on is born so.
+    pub(crate) fn born_now(&self) -> Born {
+        let mut born = self.born.lock().unwrap_or_else(PoisonError::into_inner);
+        if !born.is_current() {
+            *born = Born::now(&self.generation);
+        }
+        born.clone()
+    }
+
+    /// Ends everything that was made so far.
+    pub(crate) fn end_generation(&self) {
+        self.generation.bump();
     }
 
     /// The namespace's name.

@@ -35,7 +35,7 @@ impl Numbered {
 
     fn wanted(&self) -> Wanted<'_> {
         let number = u64::from_le_bytes(self.0);
-        Wanted { hash: number << 56 | (number + 1) << 40 | number << 16, bytes: &self.0 }
+        Wanted { hash: ShortHash::of(number << 56 | number << 48 | (number + 1) << 40), bytes: &self.0 }
     }
 }
 
