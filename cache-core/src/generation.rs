@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use xxhash_rust::xxh3::Xxh3;
+use twox_hash::XxHash3_64;
 
 use crate::key::FarKey;
 
@@ -47,14 +47,16 @@ impl Generations {
     ///
     /// XXH3-64; the 64 bits are what keeps the chance of an entry that outlives an invalidation near zero.
     pub fn digest(&self, epoch: u32, scopes: &[FarKey]) -> GenerationDigest {
-        let mut hash = Xxh3::new();
-        hash.update(&epoch.to_le_bytes());
+        // Put together first: a hash over a few hundred bytes at once takes a fraction of what one by pieces does.
+        let len = scopes.iter().map(|scope| scope.as_str().len() + 16).sum::<usize>() + 4;
+        let mut bytes = Vec::with_capacity(len);
+        bytes.extend_from_slice(&epoch.to_le_bytes());
         for (scope, generation) in scopes.iter().zip(self.iter()) {
-            hash.update(&(scope.as_str().len() as u64).to_le_bytes());
-            hash.update(scope.as_str().as_bytes());
-            hash.update(&generation.0.to_le_bytes());
+            bytes.extend_from_slice(&(scope.as_str().len() as u64).to_le_bytes());
+            bytes.extend_from_slice(scope.as_str().as_bytes());
+            bytes.extend_from_slice(&generation.0.to_le_bytes());
         }
-        GenerationDigest(hash.digest())
+        GenerationDigest(XxHash3_64::oneshot(&bytes))
     }
 }
 

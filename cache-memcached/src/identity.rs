@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use cache_core::clock::Tick;
 use cache_core::generation::Generation;
 use cache_core::key::FarKey;
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 /// Scopes that share a place look at the table behind it more often.
 const PLACES: usize = 16;
@@ -40,7 +40,7 @@ impl Identity {
         asked: Tick,
         now: impl FnOnce() -> Tick,
     ) -> bool {
-        let last = &self.last[xxh3_64(scope.as_str().as_bytes()) as usize % PLACES];
+        let last = &self.last[XxHash3_64::oneshot(scope.as_str().as_bytes()) as usize % PLACES];
         if last.load(Ordering::Relaxed) == generation.0 {
             return false;
         }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 /// From here on a value is large, in bytes: measured, see docs/decisions/0010-large-values-beside-small-ones.md.
 const LARGE: u32 = 64 << 10;
@@ -39,7 +39,7 @@ impl Sizes {
     /// A key is its region and namespace, and behind the last colon its arguments.
     fn place(&self, key: &[u8]) -> &AtomicU32 {
         let namespace = key.iter().rposition(|byte| *byte == b':').map_or(key, |end| &key[..end]);
-        &self.0[xxh3_64(namespace) as usize % PLACES]
+        &self.0[XxHash3_64::oneshot(namespace) as usize % PLACES]
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use cache_core::backend::{Fill, Token};
 use cache_core::key::FarKey;
 use cache_core::record;
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use crate::operations::LONGEST;
 
@@ -53,7 +53,7 @@ impl<'a> Split<'a> {
             part: limit.min(LONGEST_PART),
             generation: RandomState::new().hash_one(()),
             len: fill.record.len(),
-            check: xxh3_64(fill.record),
+            check: XxHash3_64::oneshot(fill.record),
         };
         let keys = manifest.keys(fill.key)?;
         Some(Split { record: fill.record, manifest: manifest.to_bytes(), keys, part: manifest.part })
@@ -108,7 +108,7 @@ impl Manifest {
             }
             record.extend_from_slice(&part);
         }
-        (record.len() == self.len && xxh3_64(&record) == self.check).then_some(record)
+        (record.len() == self.len && XxHash3_64::oneshot(&record) == self.check).then_some(record)
     }
 }
 

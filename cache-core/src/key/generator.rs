@@ -74,7 +74,10 @@ pub struct Sha1Keys;
 
 impl KeyGenerator for Sha1Keys {
     fn far_key(&self, place: KeyPlace<'_>, key: KeyRef<'_>) -> Result<FarKey, Error> {
-        FarKey::new(hashed(&entry_front(place, key), ":", &entry_digest(place, key)))
+        let mut text = entry_front(place, key);
+        end_in_digest(&mut text, ":", &entry_digest(place, key));
+        // Legal by construction: escaped, cut, and never empty.
+        Ok(FarKey(text.into()))
     }
 }
 
@@ -110,7 +113,8 @@ impl KeyGenerator for ReadableKeys {
             }
         }
         text.truncate(front);
-        FarKey::new(hashed(&text, ":~", &entry_digest(place, key)))
+        end_in_digest(&mut text, ":~", &entry_digest(place, key));
+        FarKey::new(text)
     }
 }
 
@@ -140,22 +144,26 @@ pub fn scope_key(place: KeyPlace<'_>, scope: Scope<'_>) -> FarKey {
     front.push(':');
     escape_into(&mut front, name, Part::Name);
     let digest = digest(kind, [place.prefix.as_bytes(), place.region.as_bytes(), name.as_bytes()]);
+    end_in_digest(&mut front, ":", &digest);
     // Legal by construction: escaped, cut, and never empty.
-    FarKey(hashed(&front, ":", &digest))
+    FarKey(front.into())
 }
 
 fn entry_front(place: KeyPlace<'_>, key: KeyRef<'_>) -> String {
-    let mut front = String::with_capacity(FarKey::LONGEST);
+    let namespace = key.namespace();
+    // With just as much room as it needs, nearly always, so that it is not moved.
+    let len = place.prefix.len() + place.region.len() + 1 + namespace.len();
+    let mut front = String::with_capacity(len.min(LONGEST_FRONT) + 1 + DIGITS);
     escape_into(&mut front, place.prefix, Part::Prefix);
     escape_into(&mut front, place.region, Part::Name);
     front.push(':');
-    escape_into(&mut front, key.namespace(), Part::Name);
+    escape_into(&mut front, namespace, Part::Name);
     front
 }
 
 fn entry_digest(place: KeyPlace<'_>, key: KeyRef<'_>) -> [u8; 20] {
-    let namespace = key.namespace().as_bytes();
-    digest("entry", [place.prefix.as_bytes(), place.region.as_bytes(), namespace, key.arguments().bytes()])
+    let (namespace, arguments) = key.parts();
+    digest("entry", [place.prefix.as_bytes(), place.region.as_bytes(), namespace, arguments])
 }
 
 /// SHA-1 over the parts, each behind its length.
@@ -168,18 +176,19 @@ fn digest<const N: usize>(kind: &str, parts: [&[u8]; N]) -> [u8; 20] {
     sha1.finalize().into()
 }
 
-/// `front`, cut to leave room, then `separator` and the digest in hex.
-fn hashed(front: &str, separator: &str, digest: &[u8; 20]) -> Box<str> {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let digits: [u8; 40] = std::array::from_fn(|at| {
-        let byte = digest[at / 2];
-        HEX[usize::from(if at % 2 == 0 { byte >> 4 } else { byte & 0xf })]
-    });
+/// How many hexadecimal digits a SHA-1 has.
+const DIGITS: usize = 40;
+const LONGEST_FRONT: usize = FarKey::LONGEST - 1 - DIGITS;
+
+/// Cuts `front` to leave room, and puts `separator` and the digest in hex behind it.
+fn end_in_digest(front: &mut String, separator: &str, digest: &[u8; 20]) {
+    const HEX: &str = "0123456789abcdef";
     // Escaped text is ASCII: any byte is a place to cut.
-    let front = front.get(..FarKey::LONGEST - separator.len() - digits.len()).unwrap_or(front);
-    let parts = [front, separator, std::str::from_utf8(&digits).unwrap_or_default()];
-    // With just as much room as it needs, so that it is not moved.
-    parts.concat().into()
+    front.truncate(FarKey::LONGEST - separator.len() - DIGITS);
+    front.push_str(separator);
+    for digit in digest.iter().flat_map(|byte| [usize::from(byte >> 4), usize::from(byte & 0xf)]) {
+        front.push_str(&HEX[digit..=digit]);
+    }
 }
 
 /// Which part of a far key is escaped.

@@ -16,7 +16,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 pub use decode::{Argument, Arguments, Integer, Kind, Shape, Values};
 pub use encode::KeyArgument;
@@ -49,9 +49,14 @@ impl<'a> KeyRef<'a> {
         namespace
     }
 
+    /// The namespace as bytes, and those of the arguments.
+    pub(crate) fn parts(self) -> (&'a [u8], &'a [u8]) {
+        writer::parts(self.bytes)
+    }
+
     /// The arguments, which can be walked and rendered as text.
     pub fn arguments(self) -> Arguments<'a> {
-        let (_, arguments) = writer::split(self.bytes);
+        let (_, arguments) = self.parts();
         Arguments::new(arguments)
     }
 
@@ -59,7 +64,7 @@ impl<'a> KeyRef<'a> {
     ///
     /// It stands in the check of each record, so that a record found under another key's name is not believed.
     pub fn check(self) -> KeyCheck {
-        KeyCheck(xxh3_64(self.bytes))
+        KeyCheck(XxHash3_64::oneshot(self.bytes))
     }
 
     /// A key with a hash that is not its own, to show what becomes of two keys that share one.

@@ -398,12 +398,12 @@ fn bytes_mut(buffer: &mut KeyBuffer, len: usize) -> &mut [u8] {
 
 /// Splits a key into its namespace and its arguments.
 pub(super) fn split(key: &[u8]) -> (&str, &[u8]) {
-    let parts =
-        key.split_first_chunk::<4>().and_then(|(len, rest)| rest.split_at_checked(u32::from_le_bytes(*len) as usize));
-    match parts {
-        Some((namespace, arguments)) => (std::str::from_utf8(namespace).unwrap_or_default(), arguments),
-        None => ("", &[]),
-    }
+    let (namespace, arguments) = parts(key);
+    (std::str::from_utf8(namespace).unwrap_or_default(), arguments)
+}
+
+pub(super) fn parts(key: &[u8]) -> (&[u8], &[u8]) {
+    text(key).unwrap_or_default()
 }
 
 /// What follows the first value of `bytes`; `None` if that is not canonical. It does not recurse: garbage may nest

@@ -13,11 +13,12 @@
 //! Numbers are little-endian. Nothing but the format and the codec is read before the check holds.
 
 use std::fmt;
+use std::hash::Hasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use twox_hash::XxHash3_64;
 
 use super::codec::Codec;
 use super::compress::{self, Compression};
@@ -230,11 +231,20 @@ impl Header {
     }
 
     fn check(&self, key: KeyRef<'_>, body: &[u8]) -> u64 {
-        let mut hash = Xxh3::new();
-        hash.update(&key.check().0.to_le_bytes());
-        hash.update(&self.checked_bytes());
-        hash.update(body);
-        hash.digest()
+        let mut head = [0; 8 + CHECKED];
+        head[..8].copy_from_slice(&key.check().0.to_le_bytes());
+        head[8..].copy_from_slice(&self.checked_bytes());
+        // What is short is put together first: hashed by pieces it would take several times as long.
+        let mut short = [0; 240];
+        if let Some(whole) = short.get_mut(..head.len() + body.len()) {
+            whole[..head.len()].copy_from_slice(&head);
+            whole[head.len()..].copy_from_slice(body);
+            return XxHash3_64::oneshot(whole);
+        }
+        let mut hash = XxHash3_64::new();
+        hash.write(&head);
+        hash.write(body);
+        hash.finish()
     }
 }
 
@@ -339,7 +349,7 @@ impl Sound<'_> {
 /// The fingerprint that stands in a record: with the name of a custom codec, which has no number of its own.
 fn type_mark(codec: &Codec, fingerprint: Fingerprint) -> u32 {
     match codec {
-        Codec::Custom(custom) => fingerprint.0 ^ xxh3_64(custom.name().as_bytes()) as u32,
+        Codec::Custom(custom) => fingerprint.0 ^ XxHash3_64::oneshot(custom.name().as_bytes()) as u32,
         #[allow(unreachable_patterns)]
         _ => fingerprint.0,
     }

@@ -12,11 +12,12 @@ mod tests;
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 use serde::de::{self, DeserializeOwned};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use twox_hash::XxHash3_64;
 
 use self::asked::Asked;
 
@@ -52,7 +53,7 @@ const DEEPEST: usize = 64;
 
 fn trace<T: DeserializeOwned>() -> Fingerprint {
     let mut known = Known::default();
-    let mut hash = Xxh3::new();
+    let mut hash = XxHash3_64::new();
     for _ in 0..PASSES {
         let mut pass = Pass::new(&mut known);
         let read =
@@ -65,13 +66,13 @@ fn trace<T: DeserializeOwned>() -> Fingerprint {
         {
             continue;
         }
-        hash.update(&written);
-        hash.update(&[outcome as u8]);
+        hash.write(&written);
+        hash.write(&[outcome as u8]);
         if known.advance(&enums, outcome) == Progress::Complete {
             break;
         }
     }
-    Fingerprint(hash.digest() as u32)
+    Fingerprint(hash.finish() as u32)
 }
 
 /// How a pass ended, as it is written down.
@@ -242,7 +243,7 @@ impl<'k> Pass<'k> {
         self.write_name(name);
         self.written.extend_from_slice(&(parts.len() as u32).to_le_bytes());
         parts.iter().for_each(|part| self.write_name(part));
-        xxh3_64(&self.written[at..])
+        XxHash3_64::oneshot(&self.written[at..])
     }
 
     /// Writes down what was asked, and refuses to go on for ever.

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde::ser::{self, Serialize, Serializer};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use twox_hash::XxHash3_64;
 
 use super::envelope::{Expect, read};
 use super::miss::Miss;
@@ -90,15 +90,15 @@ mod kind {
 }
 
 fn text(text: &str) -> u64 {
-    xxh3_64_with_seed(text.as_bytes(), kind::TEXT)
+    XxHash3_64::oneshot_with_seed(kind::TEXT, text.as_bytes())
 }
 
 fn pair(kind: u64, a: u64, b: u64) -> u64 {
-    xxh3_64_with_seed(&(u128::from(a) << 64 | u128::from(b)).to_le_bytes(), kind)
+    XxHash3_64::oneshot_with_seed(kind, &(u128::from(a) << 64 | u128::from(b)).to_le_bytes())
 }
 
 fn one(kind: u64, of: u64) -> u64 {
-    xxh3_64_with_seed(&of.to_le_bytes(), kind)
+    XxHash3_64::oneshot_with_seed(kind, &of.to_le_bytes())
 }
 
 macro_rules! integers {
@@ -155,7 +155,7 @@ impl Serializer for Sketch {
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<u64, Refused> {
-        Ok(xxh3_64_with_seed(value, kind::BYTES))
+        Ok(XxHash3_64::oneshot_with_seed(kind::BYTES, value))
     }
 
     fn serialize_none(self) -> Result<u64, Refused> {

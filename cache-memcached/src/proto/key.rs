@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 /// The longest key, in bytes.
 const LONGEST: usize = 250;
@@ -39,7 +39,7 @@ impl<'a> Key<'a> {
 
     /// XXH3-64 of the bytes: what a [`Reply`](super::Reply) to the classic `get` tells of its key.
     pub fn hash(self) -> u64 {
-        xxh3_64(self.0)
+        XxHash3_64::oneshot(self.0)
     }
 
     /// The bytes.

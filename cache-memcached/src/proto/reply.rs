@@ -3,7 +3,7 @@
 use std::{fmt, iter};
 
 use memchr::memchr;
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::{Expected, Features, Opaque, Verb, Version};
 
@@ -265,7 +265,7 @@ fn words(mut line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// `VALUE <key> <flags> <length> [<cas>]`
 fn classic_head<'w>(reply: &mut Reply, words: &mut impl Iterator<Item = &'w [u8]>) -> Option<usize> {
-    reply.key_hash = Some(xxh3_64(words.next()?));
+    reply.key_hash = Some(XxHash3_64::oneshot(words.next()?));
     reply.client_flags = Some(u32::try_from(decimal(words.next()?)?).ok()?);
     let length = usize::try_from(decimal(words.next()?)?).ok()?;
     if let Some(cas) = words.next() {

@@ -5,7 +5,7 @@
 //! so a node of weight `w` wins exactly its share of the weights (Schindelhauer and Schomaker, "Weighted distributed
 //! hash tables", SPAA 2005).
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use twox_hash::XxHash3_64;
 
 /// Which of several nodes keeps a key.
 #[derive(Debug, Clone)]
@@ -27,7 +27,8 @@ const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 impl Topology {
     /// These nodes, by name and weight (above 0).
     pub(crate) fn new<'n>(nodes: impl IntoIterator<Item = (&'n str, f64)>) -> Self {
-        let node = |(name, weight): (&str, f64)| Node { hash: xxh3_64_with_seed(name.as_bytes(), SEED), weight };
+        let node =
+            |(name, weight): (&str, f64)| Node { hash: XxHash3_64::oneshot_with_seed(SEED, name.as_bytes()), weight };
         let nodes: Vec<Node> = nodes.into_iter().map(node).collect();
         let even = nodes.windows(2).all(|pair| pair[0].weight == pair[1].weight);
         Topology { nodes, even }
@@ -38,7 +39,7 @@ impl Topology {
         if self.nodes.len() <= 1 {
             return 0;
         }
-        let key = xxh3_64_with_seed(key, SEED);
+        let key = XxHash3_64::oneshot_with_seed(SEED, key);
         let hashes = self.nodes.iter().map(|node| (mixed(node.hash ^ key), node)).enumerate();
         let owner = if self.even {
             hashes.max_by_key(|(_, (hash, node))| (*hash, node.hash))

@@ -4,7 +4,7 @@ use serde::de::value::U64Deserializer;
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::{Again, BYTES, NUMBERS, Pass, Refused, TEXTS, note};
 
@@ -30,7 +30,7 @@ impl<'k> Asked<'_, 'k> {
 }
 
 fn step(path: u64, part: u64) -> u64 {
-    xxh3_64(&(u128::from(path) << 64 | u128::from(part)).to_le_bytes())
+    XxHash3_64::oneshot(&(u128::from(path) << 64 | u128::from(part)).to_le_bytes())
 }
 
 macro_rules! numbers {

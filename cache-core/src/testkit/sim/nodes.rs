@@ -269,7 +269,7 @@ impl SimNodes {
 
 /// The owner's place in a list of so many nodes.
 pub(super) fn place_of(key: &FarKey, nodes: usize) -> usize {
-    let place = xxhash_rust::xxh3::xxh3_64(key.as_str().as_bytes()) % nodes.max(1) as u64;
+    let place = twox_hash::XxHash3_64::oneshot(key.as_str().as_bytes()) % nodes.max(1) as u64;
     usize::try_from(place).unwrap_or(0)
 }
 
