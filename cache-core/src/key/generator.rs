@@ -182,14 +182,31 @@ const LONGEST_FRONT: usize = FarKey::LONGEST - 1 - DIGITS;
 
 /// Cuts `front` to leave room, and puts `separator` and the digest in hex behind it.
 fn end_in_digest(front: &mut String, separator: &str, digest: &[u8; 20]) {
-    const HEX: &str = "0123456789abcdef";
     // Escaped text is ASCII: any byte is a place to cut.
     front.truncate(FarKey::LONGEST - separator.len() - DIGITS);
     front.push_str(separator);
-    for digit in digest.iter().flat_map(|byte| [usize::from(byte >> 4), usize::from(byte & 0xf)]) {
-        front.push_str(&HEX[digit..=digit]);
+    for byte in digest {
+        let at = 2 * usize::from(*byte);
+        front.push_str(&HEX_OF_BYTES[at..at + 2]);
     }
 }
+
+/// The two digits of each byte, one behind the other.
+const HEX_OF_BYTES: &str = {
+    const DIGITS: [u8; 512] = {
+        let (hex, mut digits, mut byte) = (b"0123456789abcdef", [0; 512], 0);
+        while byte < 256 {
+            digits[2 * byte] = hex[byte >> 4];
+            digits[2 * byte + 1] = hex[byte & 0xf];
+            byte += 1;
+        }
+        digits
+    };
+    match std::str::from_utf8(&DIGITS) {
+        Ok(digits) => digits,
+        Err(_) => unreachable!(),
+    }
+};
 
 /// Which part of a far key is escaped.
 #[derive(Clone, Copy, PartialEq, Eq)]
