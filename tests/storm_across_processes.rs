@@ -267,6 +267,7 @@ fn processes_play_their_parts() {
     counted.iter().for_each(|(value, count)| told.push_str(&format!(" value-{value}={count}")));
     let counts = STORM.stats().expect("it is configured").total;
     counts.iter().for_each(|(name, _, count)| told.push_str(&format!(" {name}={count}")));
+    counts.misses_by_reason.iter().for_each(|(reason, count)| told.push_str(&format!(" miss-{reason}={count}")));
     println!("\ntold{told}");
 }
 

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`Step::Look`] | a load is in flight here, or somebody asks far for all -> serve stale if allowed and proved, else `Follow`; a claim was left here -> `Join`; else `Validate` (an unproved near copy), `Read` (far), or `Join` (near only) |
 //! | [`Step::Validate`] | the near copy holds -> done; changed -> `Read`; failed -> `Join`, degraded |
-//! | [`Step::Read`] | fresh -> done; stale + claim elsewhere -> serve stale, on error once it has been out for a `throttle`; stale or missing + claim won -> `Join`; missing + claim elsewhere -> follow here, else `Pause`; dead -> `Take` (R6); of a higher version -> `Join`, stored nowhere far; failed -> the same, degraded |
+//! | [`Step::Read`] | fresh -> done; stale + claim elsewhere -> serve stale, on error once it has been out for a `throttle`; stale or missing + claim won -> `Join`; stale + no claim -> `Read` once more, then `Take`; missing + claim elsewhere -> follow here, else `Pause`; dead -> `Take` (R6); of a higher version -> `Join`, stored nowhere far; failed -> the same, degraded |
 //! | [`Step::Join`] | leads -> `LookAgain` if there is a near tier, then `Load`; follows -> `HandBack` what was won, then `Follow` |
 //! | [`Step::Follow`] | proved late enough -> done (R1); not -> from the start, in the next group; a load began meanwhile -> `Follow` that; failed for all -> done; failed for its leader alone -> once more, then alone; patience spent -> `Overtake`, then alone |
 //! | [`Step::Pause`] | -> `Read`; patience spent -> `Join` |

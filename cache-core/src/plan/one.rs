@@ -35,6 +35,8 @@ pub struct Plan {
     in_turn: bool,
     /// Whether a node's own generations have been asked for.
     asked: bool,
+    /// Whether a stale value was read again that had come without a claim.
+    reread: bool,
     /// Whether the call leads already, and reads only to have the stale value in hand if its load fails.
     leads: bool,
     takes: u8,
@@ -78,6 +80,7 @@ impl Plan {
             validated: false,
             in_turn: false,
             asked: false,
+            reread: false,
             leads: false,
             takes: 0,
             failures: 0,
@@ -157,7 +160,13 @@ impl Plan {
             // Where the node gives no fence, nobody can store what they wait for.
             (Claim::Elsewhere, _) if !fenced => Step::Join(Joining::Normally),
             (Claim::Elsewhere, _) => self.wait(),
-            (Claim::Nobody, Found::Dead | Found::Doubtful) if takes => self.take(kept),
+            // A node that looked for a claim before a second of its clock ended, and at its clock after that, gives none on
+            // what has just become stale. Its next answer does.
+            (Claim::Nobody, Found::Stale(_)) if fenced && !self.reread => {
+                self.reread = true;
+                Step::Read(Recall::Allowed)
+            }
+            (Claim::Nobody, Found::Stale(_) | Found::Dead | Found::Doubtful) if takes => self.take(kept),
             (Claim::Won | Claim::Nobody, _) => Step::Join(Joining::Normally),
         }
     }

@@ -180,9 +180,20 @@ mod read {
     }
 
     #[test]
-    fn a_stale_value_without_any_claim_is_reloaded_under_its_fence() {
+    fn a_stale_value_without_any_claim_is_read_again_before_one_is_taken_on_it() {
+        let nobody = || seen(Found::Stale(Some(Serving::WhileRevalidating)), Claim::Nobody);
         let mut plan = reading(brief());
-        assert_eq!(plan.read(seen(Found::Stale(None), Claim::Nobody)), JOIN);
+        assert_eq!(plan.read(nobody()), READ, "it became stale while the node answered");
+        let elsewhere = seen(Found::Stale(Some(Serving::WhileRevalidating)), Claim::Elsewhere);
+        assert_eq!(plan.read(elsewhere), Step::Done(Answer::FarStale), "one has it");
+        let mut plan = reading(brief());
+        plan.read(nobody());
+        assert_eq!(plan.read(seen(Found::Stale(None), Claim::Won)), JOIN);
+        let mut plan = reading(brief());
+        plan.read(nobody());
+        assert_eq!(plan.read(nobody()), Step::Take(Kept::Stale), "the node gives none by itself");
+        assert_eq!(plan.read(nobody()), Step::Take(Kept::Stale));
+        assert_eq!(plan.read(nobody()), JOIN, "under its fence");
         plan.joined(LEADS);
         assert_eq!(plan.loaded(Load::Shared, Loaded::Keep), Step::Fill);
     }
@@ -490,7 +501,7 @@ mod load {
             assert_eq!(plan.settled(verdict), Step::Land(land));
         }
         let mut plan = reading(brief());
-        plan.read(seen(Found::Stale(None), Claim::Nobody));
+        plan.read(seen(Found::Nothing, Claim::Nobody));
         plan.joined(LEADS);
         plan.loaded(Load::Shared, Loaded::Keep);
         assert_eq!(plan.settled(Verdict::Unsent), Step::Land(Land::Unproved), "it had none");
