@@ -70,7 +70,7 @@ fn near_hit(times: u32) -> Result<(), Box<dyn Error>> {
     for _ in 0..times {
         black_box(profile(black_box(7), black_box("user-000007")));
     }
-    Ok(())
+    loaded_once(&NEAR)
 }
 
 fn near_hit_async(times: u32) -> Result<(), Box<dyn Error>> {
@@ -82,7 +82,7 @@ fn near_hit_async(times: u32) -> Result<(), Box<dyn Error>> {
             Poll::Pending => return Err("a hit, or a load that never waits, is ready at once".into()),
         };
     }
-    Ok(())
+    loaded_once(&NEAR)
 }
 
 /// From a real server, by a blocking caller: the request, the reply, the record and the value.
@@ -92,7 +92,15 @@ fn far_hit(times: u32) -> Result<(), Box<dyn Error>> {
     for _ in 0..times {
         black_box(page(black_box(7), black_box("user-000007")));
     }
-    Ok(())
+    loaded_once(&FAR)
+}
+
+/// All calls but the first were hits.
+fn loaded_once(region: &Region) -> Result<(), Box<dyn Error>> {
+    match region.stats().map(|stats| stats.total.loads) {
+        Some(1) => Ok(()),
+        loads => Err(format!("hits were to be counted, and there were loads: {loads:?}").into()),
+    }
 }
 
 /// What a far tier's fill makes of a value.
