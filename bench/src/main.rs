@@ -2,8 +2,9 @@
 //!
 //! Families, one file each: `hit` (a hit in process), `engine` (the index under the near backend), `ratio` (which
 //! share of look-ups hits when not everything fits), `far-latency` (one caller of a memcached),
-//! `far-throughput` (many callers of one), `far-multi` (many keys at once), `record` (values to bytes and back), `cost` (what an entry
-//! and a hit allocate; built with the feature `cost`). Compare figures of one run with each other, never with another's.
+//! `far-throughput` (many callers of one), `far-multi` (many keys at once), `record` (values to bytes and back), `region` (what a
+//! region adds to the far tier's items, and what a near copy saves), `cost` (what an entry and a hit allocate; built with
+//! the feature `cost`). Compare figures of one run with each other, never with another's.
 
 #[cfg(feature = "cost")]
 mod cost;
@@ -32,6 +33,7 @@ const FAMILIES: &[(&str, Family)] = &[
     ("far-throughput", far::throughput::run),
     ("far-multi", far::multi::run),
     ("record", record::run),
+    ("region", far::region::run),
     #[cfg(feature = "cost")]
     ("cost", cost::run),
 ];
