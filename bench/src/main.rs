@@ -2,14 +2,19 @@
 //!
 //! Families, one file each: `hit` (a hit in process), `engine` (the index under the near backend), `ratio` (which
 //! share of look-ups hits when not everything fits), `far-latency` (one caller of a memcached),
-//! `far-throughput` (many callers of one), `far-multi` (many keys at once). Compare figures of one run with each other, never with another's.
+//! `far-throughput` (many callers of one), `far-multi` (many keys at once), `record` (values to bytes and back), `region` (what a
+//! region adds to the far tier's items, and what a near copy saves), `cost` (what an entry and a hit allocate; built with
+//! the feature `cost`). Compare figures of one run with each other, never with another's.
 
+#[cfg(feature = "cost")]
+mod cost;
 mod engine;
 mod far;
 mod harness;
 mod hit;
 mod load;
 mod ratio;
+mod record;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -20,13 +25,17 @@ use harness::{Effort, Record};
 /// What a family measures at an effort.
 type Family = fn(Effort) -> Vec<Record>;
 
-const FAMILIES: [(&str, Family); 6] = [
+const FAMILIES: &[(&str, Family)] = &[
     ("hit", hit::run),
     ("engine", engine::run),
     ("ratio", ratio::run),
     ("far-latency", far::latency::run),
     ("far-throughput", far::throughput::run),
     ("far-multi", far::multi::run),
+    ("record", record::run),
+    ("region", far::region::run),
+    #[cfg(feature = "cost")]
+    ("cost", cost::run),
 ];
 
 fn main() -> ExitCode {
@@ -40,7 +49,8 @@ fn main() -> ExitCode {
 }
 
 fn run(mut args: impl Iterator<Item = String>) -> Result<(), String> {
-    let usage = || format!("usage: bench <{}>.. [--quick] [--json FILE]", FAMILIES.map(|(name, _)| name).join("|"));
+    let names = FAMILIES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join("|");
+    let usage = || format!("usage: bench <{names}>.. [--quick] [--json FILE]");
     let (mut effort, mut json, mut chosen) = (Effort::Full, None, Vec::new());
     while let Some(arg) = args.next() {
         match arg.as_str() {

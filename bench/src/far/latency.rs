@@ -22,7 +22,12 @@ pub fn run(effort: Effort) -> Vec<Record> {
             put(&server, KEY, &vec![b'x'; size]);
             for (face, subjects) in [("blocking", blocking as Subjects), ("async", awaiting as Subjects)] {
                 let subjects = subjects(&server, KEY, size);
-                records.extend(measure(&format!("{told}, {}, {face}", placement.told()), subjects, effort));
+                records.extend(measure(
+                    "far-latency",
+                    &format!("{told}, {}, {face}", placement.told()),
+                    subjects,
+                    effort,
+                ));
             }
         }
     }
@@ -101,7 +106,7 @@ pub fn set_up<T>(runtime: &Runtime, setting_up: impl Future<Output = T>) -> T {
 }
 
 /// The subjects in interleaved rounds: the median over the rounds of each round's median, and of its 99th percentile.
-fn measure(case: &str, mut subjects: Vec<Subject>, effort: Effort) -> Vec<Record> {
+pub fn measure(family: &'static str, case: &str, mut subjects: Vec<Subject>, effort: Effort) -> Vec<Record> {
     let (rounds, calls) = if effort == Effort::Full { (17, 1500) } else { (5, 200) };
     let mut halves = vec![Vec::new(); subjects.len()];
     let mut tails = vec![Vec::new(); subjects.len()];
@@ -120,7 +125,7 @@ fn measure(case: &str, mut subjects: Vec<Subject>, effort: Effort) -> Vec<Record
             figures.sort_by(f64::total_cmp);
             (subject.name.to_owned(), subject.role, figures[figures.len() / 2], figures[0])
         });
-        records.extend(tell("far-latency", &format!("{case}, {what}"), "us", rows.collect(), Better::Less));
+        records.extend(tell(family, &format!("{case}, {what}"), "us", rows.collect(), Better::Less));
     }
     records
 }

@@ -6,6 +6,7 @@ mod loads;
 pub mod multi;
 mod ours;
 mod peers;
+pub mod region;
 mod through;
 pub mod throughput;
 

@@ -33,8 +33,18 @@ impl Lookup {
     fn whole(key: &str) -> Self {
         let scopes =
             ["@region::da6c2767653273a5944833e528358b29083e20e1", "@namespace:images:bbf84a29894cd198a7ce7c5b"];
-        let lease = Lease::Claim(Duration::from_secs(30));
-        Lookup { keys: [far_key(key)], scopes: scopes.map(far_key).into(), lease }
+        Lookup::of(far_key(key), scopes.map(far_key).into())
+    }
+
+    /// A record with the generations of its scopes, as a cached function looks it up.
+    pub fn of(key: FarKey, scopes: Vec<FarKey>) -> Self {
+        Lookup { keys: [key], scopes, lease: Lease::Claim(Duration::from_secs(30)) }
+    }
+
+    /// How long the record is.
+    pub fn ask(&self, client: &Memcached) -> usize {
+        let seen = BytesBackend::read(client, &self.read()).remove(0).expect("an answer");
+        seen.record.map_or(0, |record| record.len())
     }
 
     pub fn read(&self) -> Read<'_> {
@@ -65,10 +75,7 @@ pub fn plain(server: &Server, parameters: &str) -> Client {
 pub fn blocking(server: &Server, key: &str, size: usize) -> Vec<Subject> {
     let subject = |(name, lookup): (_, Lookup)| {
         let client = client(server);
-        calls(name, Role::Ours, size, move || {
-            let seen = BytesBackend::read(&client, &lookup.read()).remove(0).expect("an answer");
-            seen.record.map_or(0, |record| record.len())
-        })
+        calls(name, Role::Ours, size, move || lookup.ask(&client))
     };
     [(BARE, Lookup::bare(key)), (WHOLE, Lookup::whole(key))].into_iter().map(subject).collect()
 }

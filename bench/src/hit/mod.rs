@@ -102,7 +102,7 @@ struct Calls<F> {
     call: F,
 }
 
-fn calls<V, F>(name: &'static str, role: Role, keys: &'static [Pair], call: F) -> Box<dyn Subject>
+pub fn calls<V, F>(name: &'static str, role: Role, keys: &'static [Pair], call: F) -> Box<dyn Subject>
 where
     F: Fn(u64, &'static str) -> V + Sync + 'static,
 {
