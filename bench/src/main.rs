@@ -1,15 +1,20 @@
 //! Measures the cache beside its peers: `bench <family>.. [--quick] [--json FILE]`.
 //!
 //! Families, one file each: `hit` (a hit in process), `engine` (the index under the near backend), `ratio` (which
-//! share of look-ups hits when not everything fits), `far-latency` (one caller of a memcached),
-//! `far-throughput` (many callers of one), `far-multi` (many keys at once). Compare figures of one run with each other, never with another's.
+//! share of look-ups hits when not everything fits), `storm` (many callers of one cold key), `far-latency` (one caller of
+//! a memcached), `far-throughput` (many callers of one), `far-multi` (many keys at once). A build with `--features counting`
+//! has `storm-memory` too, and counts in the others what need not be counted. Compare figures of one run with each other,
+//! never with another's.
 
+#[cfg(feature = "counting")]
+mod counting;
 mod engine;
 mod far;
 mod harness;
 mod hit;
 mod load;
 mod ratio;
+mod storm;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -20,16 +25,22 @@ use harness::{Effort, Record};
 /// What a family measures at an effort.
 type Family = fn(Effort) -> Vec<Record>;
 
-const FAMILIES: [(&str, Family); 6] = [
+const FAMILIES: &[(&str, Family)] = &[
     ("hit", hit::run),
     ("engine", engine::run),
     ("ratio", ratio::run),
+    ("storm", storm::run),
+    #[cfg(feature = "counting")]
+    ("storm-memory", storm::memory),
     ("far-latency", far::latency::run),
     ("far-throughput", far::throughput::run),
     ("far-multi", far::multi::run),
 ];
 
 fn main() -> ExitCode {
+    if storm::is_child() {
+        return ExitCode::SUCCESS;
+    }
     match run(std::env::args().skip(1)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -40,7 +51,8 @@ fn main() -> ExitCode {
 }
 
 fn run(mut args: impl Iterator<Item = String>) -> Result<(), String> {
-    let usage = || format!("usage: bench <{}>.. [--quick] [--json FILE]", FAMILIES.map(|(name, _)| name).join("|"));
+    let names: Vec<&str> = FAMILIES.iter().map(|(name, _)| *name).collect();
+    let usage = || format!("usage: bench <{}>.. [--quick] [--json FILE]", names.join("|"));
     let (mut effort, mut json, mut chosen) = (Effort::Full, None, Vec::new());
     while let Some(arg) = args.next() {
         match arg.as_str() {
