@@ -1,6 +1,6 @@
-//! Measures the cache beside its peers: `bench <family>.. [--quick] [--json FILE]`.
+//! Measures the cache beside its peers: `bench <family>.. [--quick] [--json FILE] [--trace FILE]..`.
 //!
-//! Families, one file each: `hit` (a hit in process), `engine` (the index under the near backend), `ratio` (which
+//! Families, one file each: `hit` (a hit in process), `engine` (the index under the near backend), `trace` (which
 //! share of look-ups hits when not everything fits), `storm` (many callers of one cold key), `far-latency` (one caller of
 //! a memcached), `far-throughput` (many callers of one), `far-multi` (many keys at once). A build with `--features counting`
 //! has `storm-memory` too, and counts in the others what need not be counted. Compare figures of one run with each other,
@@ -13,9 +13,10 @@ mod far;
 mod harness;
 mod hit;
 mod load;
-mod ratio;
 mod storm;
+mod trace;
 
+use std::env;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::process::ExitCode;
@@ -28,7 +29,7 @@ type Family = fn(Effort) -> Vec<Record>;
 const FAMILIES: &[(&str, Family)] = &[
     ("hit", hit::run),
     ("engine", engine::run),
-    ("ratio", ratio::run),
+    ("trace", trace::run),
     ("storm", storm::run),
     #[cfg(feature = "counting")]
     ("storm-memory", storm::memory),
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
     if storm::is_child() {
         return ExitCode::SUCCESS;
     }
-    match run(std::env::args().skip(1)) {
+    match run(env::args().skip(1)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -52,17 +53,21 @@ fn main() -> ExitCode {
 
 fn run(mut args: impl Iterator<Item = String>) -> Result<(), String> {
     let names: Vec<&str> = FAMILIES.iter().map(|(name, _)| *name).collect();
-    let usage = || format!("usage: bench <{}>.. [--quick] [--json FILE]", names.join("|"));
+    let usage = || format!("usage: bench <{}>.. [--quick] [--json FILE] [--trace FILE]..", names.join("|"));
     let (mut effort, mut json, mut chosen) = (Effort::Full, None, Vec::new());
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--quick" => effort = Effort::Quick,
+            "--trace" => add_trace(&args.next().ok_or_else(usage)?)?,
             "--json" => json = Some(args.next().ok_or_else(usage)?),
             name => chosen.push(*FAMILIES.iter().find(|(family, _)| *family == name).ok_or_else(usage)?),
         }
     }
     if chosen.is_empty() {
         return Err(usage());
+    }
+    for path in env::var_os("BENCH_TRACE").iter().flat_map(env::split_paths) {
+        add_trace(&path.to_string_lossy())?;
     }
     for (name, family) in chosen {
         println!("family {name}, {effort:?}");
@@ -72,6 +77,10 @@ fn run(mut args: impl Iterator<Item = String>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn add_trace(path: &str) -> Result<(), String> {
+    trace::add_file(path).map_err(|error| format!("{path}: {error}"))
 }
 
 fn append(path: &str, records: &[Record]) -> std::io::Result<()> {
