@@ -9,7 +9,7 @@ mod peers;
 mod processes;
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -53,6 +53,7 @@ pub fn run(effort: Effort) -> Vec<Record> {
 /// What is in use at the worst moment of a storm, for each caller: its task or thread, without the stack, and what waits.
 #[cfg(feature = "counting")]
 pub fn memory(effort: Effort) -> Vec<Record> {
+    IS_LONG.store(true, Ordering::Relaxed);
     let rounds = if effort == Effort::Full { 5 } else { 2 };
     let measure = |case: &str, callers: usize, storms: &[Storm]| {
         let once = |storm: &Storm| [crate::counting::peak(|| (storm.run)(next_key(), callers)) as f64 / callers as f64];
@@ -139,16 +140,23 @@ fn next_key() -> u64 {
 /// How often a body ran, in this process.
 static LOADS: AtomicU64 = AtomicU64::new(0);
 
+/// Whether a load takes as long as even the last of 100,000 tasks needs to come and wait for it.
+static IS_LONG: AtomicBool = AtomicBool::new(false);
+
+fn load_time() -> Duration {
+    if IS_LONG.load(Ordering::Relaxed) { 20 * LOAD } else { LOAD }
+}
+
 /// The body of every memoised function.
 fn load(id: u64) -> u64 {
     LOADS.fetch_add(1, Ordering::Relaxed);
-    thread::sleep(LOAD);
+    thread::sleep(load_time());
     id
 }
 
 async fn load_async(id: u64) -> u64 {
     LOADS.fetch_add(1, Ordering::Relaxed);
-    tokio::time::sleep(LOAD).await;
+    tokio::time::sleep(load_time()).await;
     id
 }
 
