@@ -2,7 +2,9 @@
 //! look-up takes, with what is stored after a miss.
 //!
 //! The traces that are always there are made up, so they show how policies differ in kind, not what a service would see.
-//! Those of services come from files: text with one key per line, in the order in which they were asked for.
+//! Those of services come from files: text with one key per line, in the order in which they were asked for. The limit is
+//! that of caches which never hold more than they have room for: moka does between its rounds of tidying up, which for a
+//! few dozen entries lifts it above.
 
 mod policies;
 mod subjects;
