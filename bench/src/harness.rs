@@ -44,6 +44,7 @@ pub struct Record {
     pub family: &'static str,
     pub case: String,
     pub subject: String,
+    pub role: Role,
     pub unit: &'static str,
     pub median: f64,
     pub best: f64,
@@ -121,11 +122,12 @@ pub fn tell(
     };
     println!("\n{case:<52} {:>9} {:>9} {:>8} {:>10}", format!("median {unit}"), "best", "/limit", "/best peer");
     let mut records = Vec::new();
-    for (subject, _, median, best) in &rows {
+    for (subject, role, median, best) in &rows {
         let record = Record {
             family,
             case: case.to_owned(),
             subject: subject.clone(),
+            role: *role,
             unit,
             median: *median,
             best: *best,

@@ -1,24 +1,35 @@
-//! Measures the cache beside its peers: `bench <family>.. [--quick] [--json FILE]`.
+//! Measures the cache beside its peers: `bench <family>.. [--quick] [--json FILE] [--results DIR] [--trace FILE]..`.
 //!
-//! Families, one file each: `hit` (a hit in process), `engine` (the index under the near backend), `ratio` (which
-//! share of look-ups hits when not everything fits), `far-latency` (one caller of a memcached),
-//! `far-throughput` (many callers of one), `far-multi` (many keys at once), `record` (values to bytes and back), `region` (what a
-//! region adds to the far tier's items, and what a near copy saves), `cost` (what an entry and a hit allocate; built with
-//! the feature `cost`). Compare figures of one run with each other, never with another's.
+//! The figures of each family, and a picture of them, are kept in `bench/results`; with `--quick` they are kept nowhere
+//! unless `--results` says where. `all` is every family, and several families run one after the other, each in a process of
+//! its own: some leave traces, such as a thread that stays on its CPU.
+//!
+//! Families, one file each: `hit` (a hit in process), `engine` (the index under the near backend), `trace` (which
+//! share of look-ups hits when not everything fits), `storm` (many callers of one cold key), `far-latency` (one caller of
+//! a memcached), `far-throughput` (many callers of one), `far-multi` (many keys at once), `record` (values to bytes and
+//! back), `region` (what a region adds to the far tier's items, and what a near copy saves). A build with `--features
+//! counting` has `storm-memory` too, and one with `--features cost` has `cost` (what an entry and a hit allocate): what they
+//! count slows the others down. Compare figures of one run with each other, never with another's.
 
 #[cfg(feature = "cost")]
 mod cost;
+// A program has one allocator: with both features, it counts for `cost`.
+#[cfg(all(feature = "counting", not(feature = "cost")))]
+mod counting;
 mod engine;
 mod far;
 mod harness;
 mod hit;
 mod load;
-mod ratio;
+mod plot;
 mod record;
+mod results;
+mod storm;
+mod trace;
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::process::ExitCode;
+use std::env;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 
 use harness::{Effort, Record};
 
@@ -28,7 +39,10 @@ type Family = fn(Effort) -> Vec<Record>;
 const FAMILIES: &[(&str, Family)] = &[
     ("hit", hit::run),
     ("engine", engine::run),
-    ("ratio", ratio::run),
+    ("trace", trace::run),
+    ("storm", storm::run),
+    #[cfg(all(feature = "counting", not(feature = "cost")))]
+    ("storm-memory", storm::memory),
     ("far-latency", far::latency::run),
     ("far-throughput", far::throughput::run),
     ("far-multi", far::multi::run),
@@ -39,7 +53,10 @@ const FAMILIES: &[(&str, Family)] = &[
 ];
 
 fn main() -> ExitCode {
-    match run(std::env::args().skip(1)) {
+    if storm::is_child() {
+        return ExitCode::SUCCESS;
+    }
+    match run(env::args().skip(1)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -48,31 +65,75 @@ fn main() -> ExitCode {
     }
 }
 
+fn usage() -> String {
+    let names: Vec<&str> = FAMILIES.iter().map(|(name, _)| *name).collect();
+    format!(
+        "usage: bench all|{}.. [--quick] [--json FILE] [--results DIR] [--trace FILE]..\n\
+         --quick    to see that it runs; what bench/results keeps stays as it is\n\
+         --json     adds the figures to this file, one JSON object per line\n\
+         --results  keeps figures and pictures there instead of in bench/results, those of --quick too\n\
+         --trace    for the family trace: a file with one key per line; or in BENCH_TRACE, separated by colons",
+        names.join("|")
+    )
+}
+
 fn run(mut args: impl Iterator<Item = String>) -> Result<(), String> {
-    let names = FAMILIES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join("|");
-    let usage = || format!("usage: bench <{names}>.. [--quick] [--json FILE]");
-    let (mut effort, mut json, mut chosen) = (Effort::Full, None, Vec::new());
+    let (mut effort, mut json, mut folder, mut traces) = (Effort::Full, None, None, Vec::new());
+    let (mut chosen, mut options) = (Vec::new(), Vec::new());
     while let Some(arg) = args.next() {
+        if let Some(family) = FAMILIES.iter().find(|(name, _)| *name == arg) {
+            chosen.push(*family);
+            continue;
+        }
+        options.push(arg.clone());
+        let mut value = || args.next().inspect(|value| options.push(value.clone())).ok_or_else(usage);
         match arg.as_str() {
+            "all" => {
+                chosen.extend(FAMILIES);
+                options.pop();
+            }
             "--quick" => effort = Effort::Quick,
-            "--json" => json = Some(args.next().ok_or_else(usage)?),
-            name => chosen.push(*FAMILIES.iter().find(|(family, _)| *family == name).ok_or_else(usage)?),
+            "--json" => json = Some(value()?),
+            "--results" => folder = Some(value()?),
+            "--trace" => traces.push(value()?),
+            _ => return Err(usage()),
         }
     }
+    let [(name, family)] = chosen[..] else { return each_alone(&chosen, &options) };
+    if let Some(more) = env::var_os("BENCH_TRACE") {
+        traces.extend(env::split_paths(&more).map(|path| path.to_string_lossy().into_owned()));
+    }
+    for path in &traces {
+        trace::add_file(path).map_err(|error| format!("{path}: {error}"))?;
+    }
+    println!("family {name}, {effort:?}");
+    let records = family(effort);
+    if let Some(path) = &json {
+        results::append(path, &records).map_err(|error| format!("{path}: {error}"))?;
+    }
+    let folder = folder.or_else(|| results::is_kept(effort, name).then(|| results::FOLDER.to_owned()));
+    let Some(folder) = folder else { return Ok(()) };
+    let mut arguments = name.to_owned();
+    if effort == Effort::Quick {
+        arguments.push_str(" --quick");
+    }
+    for path in traces.iter().map(Path::new) {
+        // Where it lies is nobody's concern.
+        arguments.push_str(&format!(" --trace {}", path.file_name().unwrap_or_default().display()));
+    }
+    results::keep(&folder, name, &arguments, &records).map_err(|error| format!("{folder}: {error}"))
+}
+
+fn each_alone(chosen: &[(&str, Family)], options: &[String]) -> Result<(), String> {
     if chosen.is_empty() {
         return Err(usage());
     }
-    for (name, family) in chosen {
-        println!("family {name}, {effort:?}");
-        let records = family(effort);
-        if let Some(path) = &json {
-            append(path, &records).map_err(|error| format!("{path}: {error}"))?;
+    for (name, _) in chosen {
+        let program = env::current_exe().map_err(|error| error.to_string())?;
+        let status = Command::new(program).arg(name).args(options).status().map_err(|error| error.to_string())?;
+        if !status.success() {
+            return Err(format!("family {name}: {status}"));
         }
     }
     Ok(())
-}
-
-fn append(path: &str, records: &[Record]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    records.iter().try_for_each(|record| writeln!(file, "{}", record.to_json()))
 }

@@ -1,6 +1,6 @@
-//! Policies in their textbook form.
+//! Policies in their textbook form, and the best that there can be.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// SIEVE: a hand goes from the oldest to the newest, takes off marks, and takes out the first that has none.
 pub struct Sieve {
@@ -73,4 +73,25 @@ impl Lru {
         self.clock += 1;
         old.is_some()
     }
+}
+
+/// MIN of Belady, which knows what will be asked for: how many look-ups hit.
+///
+/// What is asked for latest leaves, and that may be what was just asked for: the caches, too, may refuse what is new.
+pub fn clairvoyant(ids: &[u32], capacity: usize) -> usize {
+    let (mut later, mut next) = (HashMap::new(), vec![None; ids.len()]);
+    for (at, id) in ids.iter().enumerate().rev() {
+        next[at] = later.insert(*id, at);
+    }
+    // Each by the place in the trace at which it is asked for again.
+    let mut kept = BTreeSet::new();
+    let mut hits = 0;
+    for (at, next) in next.into_iter().enumerate() {
+        hits += usize::from(kept.remove(&at));
+        kept.extend(next);
+        if kept.len() > capacity {
+            kept.pop_last();
+        }
+    }
+    hits
 }
