@@ -17,7 +17,7 @@ use crate::outcome::{Outcome, Sharing};
 use crate::plan::Tiers;
 use crate::reach::Reach;
 use crate::region::{EntryTerms, Region, StateRef};
-use crate::site::{NamespaceRef, Site};
+use crate::site::Site;
 use crate::state::{Gate, NamespaceState, RegionState, TagList, ValueType};
 use crate::terms::{Ask, Terms};
 use crate::wire::Wire;
@@ -35,11 +35,10 @@ impl<'a> Served<'a> {
         Served::Direct { namespace }
     }
 
-    #[inline]
-    fn namespace(&self, state: &StateRef<'_>) -> NamespaceRef<'_> {
+    fn namespace(&self, state: &StateRef<'_>) -> Arc<NamespaceState> {
         match self {
             Served::Site(site) => site.namespace(state),
-            Served::Direct { namespace } => NamespaceRef::Found(state.as_arc().namespace(namespace)),
+            Served::Direct { namespace } => state.as_arc().namespace(namespace),
         }
     }
 
@@ -223,14 +222,13 @@ where
         region.complain_unconfigured();
         return Probed::Through;
     };
-    let namespace = served.namespace(&state);
-    let (state, namespace) = (state.as_arc(), namespace.as_arc());
+    let (namespace, state) = (served.namespace(&state), state.as_arc());
     match key {
-        Ok(key) => match near_hit(state, namespace, key, served, &terms) {
+        Ok(key) => match near_hit(state, &namespace, key, served, &terms) {
             Some(value) => Probed::Hit(value),
-            None => miss(served, state, namespace, key, terms, tags, face),
+            None => miss(served, state, &namespace, key, terms, tags, face),
         },
-        Err(error) => key_error(state, namespace, &error),
+        Err(error) => key_error(state, &namespace, &error),
     }
 }
 

@@ -29,22 +29,6 @@ pub struct Site {
     bound: OnceLock<(Arc<RegionState>, Arc<NamespaceState>)>,
 }
 
-/// A namespace, as it was found.
-pub(crate) enum NamespaceRef<'a> {
-    Remembered(&'a Arc<NamespaceState>),
-    Found(Arc<NamespaceState>),
-}
-
-impl NamespaceRef<'_> {
-    #[inline]
-    pub(crate) fn as_arc(&self) -> &Arc<NamespaceState> {
-        match self {
-            NamespaceRef::Remembered(namespace) => namespace,
-            NamespaceRef::Found(namespace) => namespace,
-        }
-    }
-}
-
 impl Site {
     /// The site of a function.
     pub const fn new(spec: SiteSpec) -> Self {
@@ -67,18 +51,14 @@ impl Site {
     }
 
     /// The namespace in the region that was found. The first region that a region handle remembers is remembered here.
-    pub(crate) fn namespace(&self, state: &StateRef<'_>) -> NamespaceRef<'_> {
-        match self.remembered(state.as_arc()) {
-            Some(namespace) => NamespaceRef::Remembered(namespace),
-            None => self.find(state),
+    pub(crate) fn namespace(&self, state: &StateRef<'_>) -> Arc<NamespaceState> {
+        if let Some(namespace) = self.remembered(state.as_arc()) {
+            return namespace.clone();
         }
-    }
-
-    fn find(&self, state: &StateRef<'_>) -> NamespaceRef<'_> {
         let namespace = state.as_arc().namespace(self.spec.namespace);
         if let StateRef::Remembered(state) = state {
             let _ = self.bound.set((Arc::clone(state), namespace.clone()));
         }
-        NamespaceRef::Found(namespace)
+        namespace
     }
 }

@@ -316,13 +316,13 @@ impl KeyWriter<'_> {
         &mut self,
         pieces: impl FnOnce(&mut Self) -> Result<(), KeyError>,
     ) -> Result<(), KeyError> {
+        let (hashed, start) = (self.hashed(), self.written());
         self.extend(&[tag::STRING, 0, 0, 0, 0]);
-        let start = self.written();
+        let text = self.written();
         pieces(self)?;
-        let length = text_length(self.written() - start)?;
-        let (before, text) = bytes_mut(self.buffer, self.len).split_at_mut(start);
-        before[start - 4..].copy_from_slice(&length);
-        self.hash.text(tag::STRING, text);
+        let length = text_length(self.written() - text)?;
+        self.bytes_mut()[text - 4..text].copy_from_slice(&length);
+        self.rehash(hashed, start);
         Ok(())
     }
 
@@ -332,10 +332,9 @@ impl KeyWriter<'_> {
     }
 
     /// The bytes from `start` on were changed; up to there, `hashed` was hashed.
-    pub(super) fn rehash(&mut self, hashed: KeyHash, start: usize) {
-        let mut hash = hashed;
-        hash.read(&self.bytes()[start..]);
-        self.hash = hash;
+    pub(super) fn rehash(&mut self, mut hashed: KeyHash, start: usize) {
+        hashed.read(&self.bytes()[start..]);
+        self.hash = hashed;
     }
 
     pub(super) fn truncate(&mut self, len: usize) {
@@ -343,7 +342,7 @@ impl KeyWriter<'_> {
     }
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        bytes_mut(self.buffer, self.len)
+        if self.buffer.heap.is_empty() { &mut self.buffer.inline[..self.len] } else { &mut self.buffer.heap }
     }
 }
 
@@ -390,10 +389,6 @@ fn copy(to: &mut [u8], from: &[u8]) {
     if copied.is_none() {
         to.copy_from_slice(from);
     }
-}
-
-fn bytes_mut(buffer: &mut KeyBuffer, len: usize) -> &mut [u8] {
-    if buffer.heap.is_empty() { &mut buffer.inline[..len] } else { &mut buffer.heap }
 }
 
 /// Splits a key into its namespace and its arguments.
