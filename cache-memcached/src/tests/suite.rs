@@ -69,14 +69,13 @@ fn assert_skipped(report: &str, count: usize) {
     assert!(count == 1 && report.contains("the backend knows no limit"), "{report}");
 }
 
+/// Both at once: what takes time here is that records expire.
 #[test]
-fn the_blocking_face_passes_on_one_server() {
-    passes_on(1);
-}
-
-#[test]
-fn the_blocking_face_passes_on_several_servers() {
-    passes_on(3);
+fn the_blocking_face_passes_on_one_server_and_on_several() {
+    thread::scope(|scope| {
+        scope.spawn(|| passes_on(1));
+        passes_on(3);
+    });
 }
 
 #[cfg(feature = "tokio")]
@@ -101,14 +100,11 @@ fn passes_by_awaiting_on(count: usize, runtime: tokio::runtime::Runtime) {
 
 #[cfg(feature = "tokio")]
 #[test]
-fn the_async_face_passes_on_one_server() {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    passes_by_awaiting_on(1, runtime.enable_all().build().unwrap());
-}
+fn the_async_face_passes_on_one_server_and_on_several() {
+    use tokio::runtime::Builder;
 
-#[cfg(feature = "tokio")]
-#[test]
-fn the_async_face_passes_on_several_servers() {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    passes_by_awaiting_on(3, runtime.worker_threads(2).enable_all().build().unwrap());
+    thread::scope(|scope| {
+        scope.spawn(|| passes_by_awaiting_on(1, Builder::new_current_thread().enable_all().build().unwrap()));
+        passes_by_awaiting_on(3, Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
+    });
 }
