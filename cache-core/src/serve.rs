@@ -119,37 +119,23 @@ where
 {
     match probe(region, served, key, terms, |list| tags(&arguments, list), Face::Tasks) {
         Probed::Hit(value) => Answering::Ready(Some(O::succeed(value))),
-        Probed::Miss(call) => Answering::Cold(Box::pin(cold(Some(call), arguments, load))),
-        Probed::Through => Answering::Cold(Box::pin(cold(None, arguments, load))),
+        Probed::Miss(call) => Answering::Cold(Box::pin(drive::tasks::drive(call, arguments, load))),
+        Probed::Through => Answering::Through(Box::pin(async move { load(arguments).await })),
     }
 }
 
-/// Everything but a hit. It is boxed, so that it costs a future that hits a pointer.
-async fn cold<R, O, S, W, A, L, F>(call: Option<Box<Call<R, O, S, W>>>, arguments: A, load: L) -> R
-where
-    O: Outcome<R>,
-    O::Value: Clone + Send + Sync + 'static,
-    S: Sharing<O::Failure>,
-    W: Wire<O::Value>,
-    L: FnOnce(A) -> F,
-    F: Future<Output = R>,
-{
-    match call {
-        Some(call) => drive::tasks::drive(call, arguments, load).await,
-        None => load(arguments).await,
-    }
-}
-
-/// The future of an async call: the hit itself, or a pointer.
-enum Answering<R, C> {
+/// The future of an async call: the hit itself, or a pointer to everything else.
+enum Answering<R, C, T> {
     Ready(Option<R>),
     Cold(Pin<Box<C>>),
+    /// The function alone.
+    Through(Pin<Box<T>>),
 }
 
-/// Nothing in it is pinned but the box.
-impl<R, C> Unpin for Answering<R, C> {}
+/// Nothing in it is pinned but what is boxed.
+impl<R, C, T> Unpin for Answering<R, C, T> {}
 
-impl<R, C: Future<Output = R>> Future for Answering<R, C> {
+impl<R, C: Future<Output = R>, T: Future<Output = R>> Future for Answering<R, C, T> {
     type Output = R;
 
     #[inline]
@@ -157,6 +143,7 @@ impl<R, C: Future<Output = R>> Future for Answering<R, C> {
         match &mut *self {
             Answering::Ready(result) => result.take().map_or(Poll::Pending, Poll::Ready),
             Answering::Cold(cold) => cold.as_mut().poll(cx),
+            Answering::Through(function) => function.as_mut().poll(cx),
         }
     }
 }
@@ -319,8 +306,8 @@ where
         register::<O::Value>(site, state, namespace, key);
     }
     let own = served.terms();
-    let policy = match state.policy_of(&own.policy) {
-        Ok(policy) => policy,
+    let own_policy = match state.policy_of(&own.policy) {
+        Ok(own_policy) => own_policy,
         Err(error) => {
             let name = namespace.name();
             state.complain("policy", name, format_args!("`{name}` runs uncached, for it cannot be kept so: {error}"));
@@ -330,7 +317,7 @@ where
     let mut list = TagList::default();
     tags(&mut list);
     let (state, namespace, tagged) = (state.clone(), namespace.clone(), state.tagged(namespace, &list));
-    let subject = Subject { state, namespace, key, tiers, policy, version: own.version, tagged };
+    let subject = Subject { state, namespace, key, tiers, own_policy, version: own.version, tagged };
     Probed::Miss(Box::new(Call::begin(subject, terms)))
 }
 

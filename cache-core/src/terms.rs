@@ -14,11 +14,11 @@ pub struct Terms<R, O: Outcome<R>, S, W> {
     pub(crate) keep: Conditions<O::Value>,
     /// How old the proof of a near copy may be for this call; `None` is what the policy says.
     pub(crate) max_staleness: Option<Duration>,
-    types: PhantomData<Types<R, O, W>>,
+    pub(crate) types: PhantomData<Types<R, O, W>>,
 }
 
 /// Named by the terms, and never held.
-type Types<R, O, W> = fn() -> (R, O, W);
+pub(crate) type Types<R, O, W> = fn() -> (R, O, W);
 
 /// What the arguments decide, before the look-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -67,7 +68,7 @@ pub struct Flight {
 }
 
 enum State {
-    Loading { waiting: BTreeMap<u64, Waker>, next: u64 },
+    Loading { waiting: BTreeMap<NonZeroU64, Waker>, next: NonZeroU64 },
     Landed(Landing),
 }
 
@@ -80,7 +81,7 @@ impl Flight {
             led_by,
             polled_on: AtomicU64::new(u64::MAX),
             part_of: OnceLock::new(),
-            state: Mutex::new(State::Loading { waiting: BTreeMap::new(), next: 0 }),
+            state: Mutex::new(State::Loading { waiting: BTreeMap::new(), next: NonZeroU64::MIN }),
         }
     }
 
@@ -147,7 +148,8 @@ impl fmt::Debug for Flight {
 #[derive(Debug)]
 pub struct Follow {
     flight: Arc<Flight>,
-    id: Option<u64>,
+    /// Its place among those who wait, from its first poll on.
+    id: Option<NonZeroU64>,
 }
 
 impl Future for Follow {
@@ -159,7 +161,7 @@ impl Future for Follow {
             State::Landed(landing) => Poll::Ready(landing.clone()),
             State::Loading { waiting, next } => {
                 let id = *follow.id.get_or_insert_with(|| {
-                    *next += 1;
+                    *next = next.saturating_add(1);
                     *next
                 });
                 waiting.entry(id).or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use crate::backend::{Kept, Token};
 use crate::clock::Tick;
 use crate::generation::GenerationDigest;
-use crate::key::{Key, KeyRef};
+use crate::key::{HasKey, Key, KeyRef};
 use crate::sync::{Mutex, MutexGuard, lock};
 
 pub use flight::{Flight, Follow, Landing, LedBy};
@@ -116,7 +116,7 @@ pub enum Look {
 #[derive(Debug)]
 pub enum Joined {
     /// The one who loads.
-    Leads(Lead),
+    Leads(Box<Lead>),
     /// One who waits.
     Follows(Arc<Flight>),
 }
@@ -129,18 +129,15 @@ impl Board {
 
     /// Announces a call that may load or store `key`. Until the visit ends, the key's voids are counted.
     pub fn visit(self: &Arc<Self>, key: KeyRef<'_>) -> Visit {
-        let key = key.to_key();
-        self.shard(&key).slots.entry(key.clone()).or_default().visitors += 1;
+        let key = self.shard_of(key.hash()).enter(key);
         Visit { board: self.clone(), key, turn: None }
     }
 
     /// The key was invalidated: its flight and everything that visitors hold is void. `and` runs in the same step; it
     /// drops the near copy.
     pub fn void(&self, key: KeyRef<'_>, and: impl FnOnce()) {
-        // The key is copied only if somebody visits it: the map cannot be asked by reference.
         let mut shard = self.shard_of(key.hash());
-        let key = key.to_key();
-        shard.change(&key, Slot::void);
+        shard.change(key, Slot::void);
         and();
     }
 
@@ -168,10 +165,6 @@ impl Board {
         })
     }
 
-    fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
-        self.shard_of(key.as_ref().hash())
-    }
-
     fn shard_of(&self, hash: u64) -> MutexGuard<'_, Shard> {
         // The high bits: the maps inside use the low ones.
         lock(&self.shards[(hash >> 58) as usize % SHARDS])
@@ -193,15 +186,23 @@ impl fmt::Debug for Board {
 
 impl Shard {
     /// Changes a slot that may be there, keeps count of what is left, and forgets the slot once it is empty.
-    fn change<T>(&mut self, key: &Key, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
-        let slot = self.slots.get_mut(key)?;
+    fn change<T>(&mut self, key: KeyRef<'_>, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+        let slot = self.slots.get_mut(&key as &dyn HasKey)?;
         let before = usize::from(slot.left.is_some());
         let answer = change(slot);
         self.left = self.left - before + usize::from(slot.left.is_some());
         if slot.is_empty() {
-            self.slots.remove(key);
+            self.slots.remove(&key as &dyn HasKey);
         }
         Some(answer)
+    }
+
+    /// A visitor more at `key`, which is theirs together.
+    fn enter(&mut self, key: KeyRef<'_>) -> Key {
+        let there = self.slots.get_key_value(&key as &dyn HasKey).map(|(key, _)| key.clone());
+        let key = there.unwrap_or_else(|| key.to_key());
+        self.slots.entry(key.clone()).or_default().visitors += 1;
+        key
     }
 
     /// Whether a slot more may keep something; what is over is forgotten first.
@@ -325,7 +326,7 @@ impl Visit {
                 let fence = left.filter(|left| now < left.ends).and_then(|left| left.fence);
                 // The visit of the lead is another one: it outlives the call's if the call is dropped first.
                 let visit = self.board.visit(self.key.as_ref());
-                Joined::Leads(Lead { visit, flight, mark, inherited: fence, leaves: None, landed: false })
+                Joined::Leads(Box::new(Lead { visit, flight, mark, inherited: fence, leaves: None, landed: false }))
             }
             Err(flight) => Joined::Follows(flight),
         }
@@ -345,9 +346,9 @@ impl Visit {
 
     /// Leaves a claim that this call won and will not use to the next load of this process, unless one is running.
     pub fn leave(&self, left: Left, now: Tick) {
-        let mut shard = self.board.shard(&self.key);
+        let mut shard = self.board.shard_of(self.key.as_ref().hash());
         if shard.may_keep(now) {
-            shard.change(&self.key, |slot| {
+            shard.change(self.key.as_ref(), |slot| {
                 if slot.flight.is_none() && slot.left.is_none() {
                     slot.left = Some(left);
                 }
@@ -368,7 +369,7 @@ impl Visit {
     }
 
     fn slot<T>(&self, change: impl FnOnce(&mut Slot) -> T) -> T {
-        let mut shard = self.board.shard(&self.key);
+        let mut shard = self.board.shard_of(self.key.as_ref().hash());
         let shard = &mut *shard;
         let slot = shard.slots.entry(self.key.clone()).or_default();
         let before = usize::from(slot.left.is_some());
@@ -381,7 +382,7 @@ impl Visit {
 impl Drop for Visit {
     fn drop(&mut self) {
         self.answer(Landing::Abandoned);
-        self.board.shard(&self.key).change(&self.key, |slot| slot.visitors -= 1);
+        self.board.shard_of(self.key.as_ref().hash()).change(self.key.as_ref(), |slot| slot.visitors -= 1);
     }
 }
 
@@ -426,9 +427,9 @@ impl Lead {
 
     fn end(&mut self, now: Tick, conclude: impl FnOnce(Standing) -> Landing) {
         self.landed = true;
-        let mut shard = self.visit.board.shard(&self.visit.key);
+        let mut shard = self.visit.board.shard_of(self.visit.key().hash());
         let leaves = self.leaves.take().filter(|_| shard.may_keep(now));
-        let landing = shard.change(&self.visit.key, |slot| {
+        let landing = shard.change(self.visit.key(), |slot| {
             let standing = if Mark(slot.voids) == self.mark { Standing::Current } else { Standing::Void };
             let landing = conclude(standing);
             if slot.is_led_by(&self.flight) {

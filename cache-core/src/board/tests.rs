@@ -28,7 +28,7 @@ fn value(number: u64, proved: Tick) -> Landing {
     }
 }
 
-fn lead(joined: Joined) -> Lead {
+fn lead(joined: Joined) -> Box<Lead> {
     match joined {
         Joined::Leads(lead) => lead,
         Joined::Follows(_) => panic!("somebody leads already"),

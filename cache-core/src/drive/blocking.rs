@@ -22,24 +22,17 @@ where
 {
     let far = call.state.far.as_ref().and_then(|far| far.blocking.clone());
     let (mut plan, first) = Plan::new(call.brief());
-    let shared = match seek(&mut call, &mut plan, first, far.as_ref()) {
-        Ok(result) => return result,
-        Err(shared) => shared,
-    };
-    let result = match call.before_load(shared) {
-        Some(flight) => board::loading(&flight, || load(arguments)),
-        None => load(arguments),
-    };
-    let (loaded, own) = call.loaded(result);
-    let step = plan.loaded(shared, loaded);
-    settle(&mut call, &mut plan, step, own, far.as_ref())
+    match seek(&mut call, &mut plan, first, far.as_ref()) {
+        Ok(result) => result,
+        Err(shared) => run(&mut call, &mut plan, shared, arguments, load, far.as_ref()),
+    }
 }
 
 /// Up to the answer, or to the load.
 fn seek<R, O, S, W>(
     call: &mut Call<R, O, S, W>,
     plan: &mut Plan,
-    first: Step,
+    mut step: Step,
     far: Option<&Arc<dyn BytesBackend>>,
 ) -> Result<R, Load>
 where
@@ -48,7 +41,6 @@ where
     S: Sharing<O::Failure>,
     W: Wire<O::Value>,
 {
-    let mut step = first;
     loop {
         step = match step {
             Step::Look => plan.looked(call.look_in_turn(LedBy::Thread)),
@@ -82,14 +74,9 @@ where
                 plan.read(call.seen(seen))
             }
             Step::Follow(patience) => {
-                let followed = match call.to_follow(LedBy::Thread) {
-                    Some((flight, _waits)) => {
-                        let landing = wait::follow(&call.state.clock, &flight, patience);
-                        call.followed(landing)
-                    }
-                    None => call.would_not_end(),
-                };
-                plan.followed(followed)
+                let wait = call.to_follow(LedBy::Thread);
+                let landing = wait::follow(&call.state.clock, wait, patience);
+                plan.followed(call.followed(landing))
             }
             Step::Pause(pause) => {
                 let paused = wait::pause(&call.state.clock, pause);
@@ -107,6 +94,30 @@ where
             Step::Fill | Step::Land(_) => return Err(Load::Alone),
         };
     }
+}
+
+/// The load, and what comes after it.
+fn run<R, O, S, W, A>(
+    call: &mut Call<R, O, S, W>,
+    plan: &mut Plan,
+    shared: Load,
+    arguments: A,
+    load: impl FnOnce(A) -> R,
+    far: Option<&Arc<dyn BytesBackend>>,
+) -> R
+where
+    O: Outcome<R>,
+    O::Value: Clone + Send + Sync + 'static,
+    S: Sharing<O::Failure>,
+    W: Wire<O::Value>,
+{
+    let result = match call.before_load(shared) {
+        Some(flight) => board::loading(&flight, || load(arguments)),
+        None => load(arguments),
+    };
+    let (loaded, own) = call.loaded(result);
+    let step = plan.loaded(shared, loaded);
+    settle(call, plan, step, own, far)
 }
 
 /// From the load to the answer.

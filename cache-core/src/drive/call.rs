@@ -5,6 +5,7 @@
 //! [`exchange`](super::exchange) those that speak with the far tier, and [`settle`](super::settle) those after the load.
 
 use std::any::Any;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,15 +21,18 @@ use crate::outcome::{Outcome, Sharing};
 use crate::plan::{Answer, Brief, Demand, Load, Serving, Tiers};
 use crate::policy::Policy;
 use crate::state::{NamespaceState, RegionState, Tagged};
-use crate::terms::{Ask, Terms};
+use crate::terms::{Ask, Conditions, Terms, Types};
 use crate::wire::Wire;
 
 /// One call that the near tier did not answer.
 pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     pub(super) state: Arc<RegionState>,
     pub(super) namespace: Arc<NamespaceState>,
-    pub(super) terms: Terms<R, O, S, W>,
-    pub(super) policy: Policy,
+    pub(super) keep: Conditions<O::Value>,
+    pub(super) sharing: S,
+    pub(super) types: PhantomData<Types<R, O, W>>,
+    /// The region's holds if there is none.
+    pub(super) own_policy: Option<Box<Policy>>,
     /// The function's version, part of each record.
     pub(super) version: u16,
     pub(super) tiers: Tiers,
@@ -45,7 +49,7 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     /// nobody who came since.
     pub(super) outdated: bool,
     /// What the call's tags add to the scopes of its namespace, and the generations when it came.
-    pub(super) tagged: Option<(Box<Tagged>, Born)>,
+    pub(super) tagged: Option<Box<Tagged>>,
     /// The near value in hand: a stale one, or one that was found at the second look.
     pub(super) near: Option<Arc<Object>>,
     near_stale: Option<Serving>,
@@ -63,7 +67,7 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     pub(super) digest: GenerationDigest,
     /// What the verdict was given with.
     pub(super) settled: Option<Settled>,
-    pub(super) lead: Option<Lead>,
+    pub(super) lead: Option<Box<Lead>>,
     /// Whether the function runs for the flight that is led.
     loads: bool,
     pub(super) flight: Option<Arc<Flight>>,
@@ -83,7 +87,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) key: KeyRef<'a>,
     /// The region's that the values can be in, of which there is at least one.
     pub(crate) tiers: Tiers,
-    pub(crate) policy: Policy,
+    /// A policy of its own, if it is not the region's.
+    pub(crate) own_policy: Option<Box<Policy>>,
     /// The function's version.
     pub(crate) version: u16,
     pub(crate) tagged: Option<Box<Tagged>>,
@@ -97,10 +102,23 @@ impl<R, O: Outcome<R>, S, W> Drop for Call<R, O, S, W> {
         }
         // A lead leaves its claim by itself; so does a call that was dropped before it led, or while it stored or gave back.
         if self.lead.is_none()
-            && let Some(left) = unused_claim(self.fence, self.started.after(self.policy.lease))
+            && let Some(left) = self.unused_claim()
         {
             self.visit.leave(left, self.state.clock.now());
         }
+    }
+}
+
+impl<R, O: Outcome<R>, S, W> Call<R, O, S, W> {
+    pub(super) fn policy(&self) -> &Policy {
+        self.own_policy.as_deref().unwrap_or(&self.state.policy)
+    }
+
+    /// What the call leaves to the next load of its process if it is dropped: the claim that it has won.
+    pub(super) fn unused_claim(&self) -> Option<Left> {
+        let fence = self.fence.filter(|fence| fence.won);
+        let ends = self.started.after(self.policy().lease);
+        fence.map(|_| Left { fence, rests_until: Tick::ZERO, ends })
     }
 }
 
@@ -113,29 +131,27 @@ where
 {
     /// Begins the call.
     pub(crate) fn begin(subject: Subject<'_>, terms: Terms<R, O, S, W>) -> Self {
-        let Subject { state, namespace, key, tiers, policy, version, tagged } = subject;
-        let demand = match terms.ask {
+        let Terms { sharing, ask, keep, max_staleness, types } = terms;
+        let Subject { state, namespace, key, tiers, own_policy, version, tagged } = subject;
+        let demand = match ask {
             Ask::Anew => Demand::Anew,
             _ if board::is_loading() => Demand::Fresh,
             _ => Demand::Policy,
         };
         let visit = state.board.visit(key);
-        let tagged = tagged.map(|tagged| {
-            let came = namespace.born_now().tagged(&tagged.here);
-            (tagged, came)
-        });
+        let policy = own_policy.as_deref().unwrap_or(&state.policy);
         let mut call = Call {
             may_be_stale: match demand {
-                Demand::Policy if tiers == Tiers::NearOverFar => terms.max_staleness.unwrap_or(policy.max_staleness),
+                Demand::Policy if tiers == Tiers::NearOverFar => max_staleness.unwrap_or(policy.max_staleness),
                 _ => Duration::ZERO,
             },
-            policy,
+            own_policy,
             version,
             tiers,
             demand,
             started: state.clock.now(),
             mark: visit.mark(),
-            born: tagged.as_ref().map_or_else(|| namespace.born_now(), |(_, came)| came.clone()),
+            born: tagged.as_ref().map_or_else(|| namespace.born_now(), |tagged| tagged.came.clone()),
             outdated: false,
             tagged,
             visit,
@@ -158,7 +174,9 @@ where
             ttl: None,
             state,
             namespace,
-            terms,
+            keep,
+            sharing,
+            types,
         };
         call.see_near();
         call
@@ -173,7 +191,7 @@ where
             near_stale: self.near_stale,
             near_unproved: self.near_unproved.is_some(),
             max_staleness: self.may_be_stale,
-            patience: self.policy.patience,
+            patience: self.policy().patience,
         }
     }
 
@@ -203,10 +221,11 @@ where
         }
         self.observe(Count::Load);
         self.loads = true;
-        let lead = self.lead.as_mut()?;
         // If the load is dropped or panics, whoever comes next loads under its claim.
+        let claim = self.unused_claim();
+        let lead = self.lead.as_mut()?;
         self.digest = self.fence.map_or(self.digest, |fence| fence.digest);
-        lead.leave(unused_claim(self.fence, self.started.after(self.policy.lease)));
+        lead.leave(claim);
         Some(lead.flight().clone())
     }
 
@@ -229,7 +248,7 @@ where
             Answer::FollowedFailure => {
                 let Some(Landing::Failed(shared)) = self.landing.take() else { return None };
                 self.observe(Count::Shared);
-                return self.terms.sharing.copy(&shared).map(O::fail);
+                return self.sharing.copy(&shared).map(O::fail);
             }
             Answer::Loaded | Answer::StaleOnError => None,
         };
@@ -257,7 +276,7 @@ where
 
     /// When a proof from `proved` stops being good for near hits: never where the near tier is the only one.
     pub(super) fn proof_ends(&self, proved: Tick) -> Tick {
-        if self.tiers == Tiers::Near { Tick::NEVER } else { proved.after(self.policy.max_staleness) }
+        if self.tiers == Tiers::Near { Tick::NEVER } else { proved.after(self.policy().max_staleness) }
     }
 
     /// What is kept of what comes from now on must not be older than an invalidation that comes from now on.
@@ -271,14 +290,14 @@ where
     pub(super) fn born_now(&self) -> Born {
         let born = self.namespace.born_now();
         match &self.tagged {
-            Some((tagged, _)) => born.tagged(&tagged.here),
+            Some(tagged) => born.tagged(&tagged.here),
             None => born,
         }
     }
 
     /// The scopes whose generations come with each answer of the far tier.
     pub(super) fn scopes(&self) -> &[FarKey] {
-        self.tagged.as_ref().map_or(&self.namespace.scopes, |(tagged, _)| &tagged.far)
+        self.tagged.as_ref().map_or(&self.namespace.scopes, |tagged| &tagged.far)
     }
 
     pub(super) fn key(&self) -> KeyRef<'_> {
@@ -339,10 +358,4 @@ where
             (self.near, self.near_stale) = (Some(object), Some(serving));
         }
     }
-}
-
-/// What a call leaves to the next load of its process if it is dropped: the claim that it has won, until it `ends`.
-pub(super) fn unused_claim(fence: Option<Fence>, ends: Tick) -> Option<Left> {
-    let fence = fence.filter(|fence| fence.won);
-    fence.map(|_| Left { fence, rests_until: Tick::ZERO, ends })
 }

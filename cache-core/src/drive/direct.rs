@@ -49,7 +49,8 @@ pub(crate) struct Access {
     pub(crate) state: Arc<RegionState>,
     pub(crate) namespace: Arc<NamespaceState>,
     pub(crate) key: Key,
-    pub(crate) policy: Policy,
+    /// A policy of its own, if it is not the region's.
+    pub(crate) own_policy: Option<Box<Policy>>,
     pub(crate) version: u16,
     /// How old the proof of a near copy may be for this read; `None` is what the policy says.
     pub(crate) max_staleness: Option<Duration>,
@@ -63,11 +64,11 @@ impl Access {
     /// A call without a function; `None` where the region is switched off or paused.
     fn begin<V: Clone + Send + Sync + 'static, W: Wire<V>>(self, ask: Ask) -> Option<Bare<V, W>> {
         let tiers = self.state.tiers_within(W::REACH).filter(|_| self.state.is_open())?;
-        let Access { state, namespace, key, policy, version, max_staleness, tags } = self;
+        let Access { state, namespace, key, own_policy, version, max_staleness, tags } = self;
         let tagged = state.tagged(&namespace, &tags);
         let mut terms = Terms::of(ask, Alone);
         terms.max_staleness = max_staleness;
-        Some(Call::begin(Subject { key: key.as_ref(), state, namespace, tiers, policy, version, tagged }, terms))
+        Some(Call::begin(Subject { key: key.as_ref(), state, namespace, tiers, own_policy, version, tagged }, terms))
     }
 }
 
@@ -234,7 +235,7 @@ impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Bare<V, W> {
     /// A value that was given instead of loaded.
     fn given(&mut self, value: V) -> Own<V, Whole> {
         self.observe(Count::Set);
-        self.ttl = self.jittered(self.policy.ttl);
+        self.ttl = self.jittered(self.policy().ttl);
         Ok(Held::Own(value))
     }
 

@@ -55,13 +55,13 @@ where
     /// The read that is to be sent; `None` if the key has no far form.
     pub(super) fn to_read(&self, recall: Recall) -> Option<Read<'_>> {
         // Whoever loads anew claims too: where there is nothing, only the mark of a claim gives a fence.
-        self.to_read_only(recall).map(|read| Read { lease: Lease::Claim(self.policy.lease), ..read })
+        self.to_read_only(recall).map(|read| Read { lease: Lease::Claim(self.policy().lease), ..read })
     }
 
     /// The same, claiming nothing.
     pub(super) fn to_read_only(&self, recall: Recall) -> Option<Read<'_>> {
         let keys = self.far_key.as_ref().map(std::slice::from_ref)?;
-        Some(Read { keys, scopes: self.scopes(), lease: Lease::None, grace: self.policy.grace(), recall })
+        Some(Read { keys, scopes: self.scopes(), lease: Lease::None, grace: self.policy().grace(), recall })
     }
 
     /// The key of the near copy that may be shown to hold; `None` if it has no far form.
@@ -97,7 +97,7 @@ where
         let (key, Fence { token, digest, .. }) = (self.far_key.as_ref()?, self.fence?);
         self.observe(Count::Takeover);
         self.state.overdue.forget(&(self.visit.owned_key(), token, digest));
-        Some(Take { key, token, kept, lease: self.policy.lease })
+        Some(Take { key, token, kept, lease: self.policy().lease })
     }
 
     /// What the node answered to a read or a take.
@@ -143,7 +143,7 @@ where
         let age = match (claim, seen.token) {
             (Claim::Elsewhere, Some(token)) if kept != Kept::Stub => {
                 let claim = (self.visit.owned_key(), token, digest);
-                self.state.overdue.age(claim, self.policy.throttle, self.policy.lease, self.state.clock.now())
+                self.state.overdue.age(claim, self.policy().throttle, self.policy().lease, self.state.clock.now())
             }
             _ => ClaimAge::New,
         };
@@ -194,7 +194,7 @@ where
             return None;
         }
         self.namespace.counters.add_many(Count::SentBytes, record.len() as u64);
-        let grace = self.policy.grace();
+        let grace = self.policy().grace();
         // Whole seconds, at least one (none would be for ever), and rounded up: the near deadline rounds down.
         let keep = self.ttl.map(|ttl| ceil(ttl + grace).max(SECOND));
         Some(Outgoing { key: self.far_key.clone()?, record, token: fence.token, keep, grace: ceil(grace) })
@@ -261,8 +261,8 @@ where
         let overripe = seen.left.map_or(Duration::ZERO, |left| seen.grace.saturating_sub(left));
         match () {
             () if overripe.is_zero() => Some(Serving::WhileRevalidating),
-            () if overripe <= self.policy.stale_while_revalidate => Some(Serving::WhileRevalidating),
-            () if overripe <= self.policy.stale_if_error => Some(Serving::OnError),
+            () if overripe <= self.policy().stale_while_revalidate => Some(Serving::WhileRevalidating),
+            () if overripe <= self.policy().stale_if_error => Some(Serving::OnError),
             () => None,
         }
     }
@@ -283,7 +283,7 @@ where
         let worth = self.tiers == Tiers::NearOverFar && fresh_for != Some(Duration::ZERO);
         let Some(weight) = worth.then(|| self.weigh(&value)).flatten() else { return Held::Own(value) };
         let stamp = Stamp {
-            deadlines: Deadlines::starting(seen.proved, fresh_for, &self.policy),
+            deadlines: Deadlines::starting(seen.proved, fresh_for, self.policy()),
             proved: seen.proved,
             proved_until: self.proof_ends(seen.proved),
             token: seen.token,

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::call::{Call, unused_claim};
+use super::call::Call;
 use super::settle::Held;
-use super::wait::NoTimer;
+use super::wait::{CannotWait, Wait, Waited};
 use crate::backend::Object;
-use crate::board::{self, Flight, Landing, LedBy, Look, Patient, Relation, WaitsFor};
+use crate::board::{self, Landing, LedBy, Look, Patient, Relation};
 use crate::clock::Tick;
 use crate::freshness::Freshness;
 use crate::observe::Count;
@@ -73,7 +73,7 @@ where
                     self.find_far_key();
                 }
                 // Until the load begins too: there may be a wait before it.
-                lead.leave(unused_claim(self.fence, self.started.after(self.policy.lease)));
+                lead.leave(self.unused_claim());
                 self.flight = Some(lead.flight().clone());
                 self.lead = Some(lead);
                 Joined::Leads { inherited: inherited.map(|fence| fence.kept) }
@@ -85,24 +85,24 @@ where
         }
     }
 
-    /// The flight that is to be waited for, if waiting for it can end; and the mark that others see meanwhile.
+    /// The wait for the flight in hand, if it can end.
     #[allow(
         clippy::wrong_self_convention,
         reason = "`to_..` is what a step sends or waits for, here and in `exchange`"
     )]
-    pub(super) fn to_follow(&mut self, face: LedBy) -> Option<(Arc<Flight>, WaitsFor)> {
-        let flight = self.flight.clone()?;
-        match board::relation(&flight, face) {
-            Relation::Other(waits) => {
+    pub(super) fn to_follow(&mut self, face: LedBy) -> Waited<Wait> {
+        let flight = self.flight.as_ref().ok_or(CannotWait::WouldNotEnd)?;
+        match board::relation(flight, face) {
+            Relation::Other(seen) => {
                 self.observe(Count::Wait);
-                Some((flight, waits))
+                Ok(Wait::new(flight, seen))
             }
-            Relation::WouldNotEnd => None,
+            Relation::WouldNotEnd => Err(CannotWait::WouldNotEnd),
         }
     }
 
     /// The flight ended with this landing, or did not end in time, or could not be waited for.
-    pub(super) fn followed(&mut self, landing: Result<Option<Landing>, NoTimer>) -> Followed {
+    pub(super) fn followed(&mut self, landing: Waited<Option<Landing>>) -> Followed {
         let began = self.flight.as_ref().map_or(Tick::ZERO, |flight| flight.began());
         let landing = match landing {
             Ok(Some(landing)) => landing,
@@ -110,8 +110,8 @@ where
                 self.observe(Count::PatienceSpent);
                 return Followed::PatienceSpent;
             }
-            Err(NoTimer) => {
-                self.no_timer();
+            Err(cannot) => {
+                self.cannot_wait(cannot);
                 return Followed::Unusable;
             }
         };
@@ -147,7 +147,7 @@ where
     pub(super) fn end_of_wait(&mut self, until: Tick, face: LedBy) -> Option<Followed> {
         let flight = self.flight.clone()?;
         if matches!(board::relation(&flight, face), Relation::WouldNotEnd) {
-            return Some(self.would_not_end());
+            return Some(self.followed(Err(CannotWait::WouldNotEnd)));
         }
         let landing = flight.landing();
         let is_over = landing.is_some() || until <= self.state.clock.now();
@@ -157,20 +157,15 @@ where
         })
     }
 
-    /// The flight cannot end before this call does.
-    pub(super) fn would_not_end(&self) -> Followed {
-        Followed::Unusable
-    }
-
     /// The call waited for a load of another process. Without a timer it waits no more.
-    pub(super) fn paused(&self, paused: Result<(), NoTimer>) -> Tick {
+    pub(super) fn paused(&self, paused: Waited<()>) -> Tick {
         match paused {
             Ok(()) => {
                 self.observe(Count::Pause);
                 self.state.clock.now()
             }
-            Err(NoTimer) => {
-                self.no_timer();
+            Err(cannot) => {
+                self.cannot_wait(cannot);
                 Tick::NEVER
             }
         }
@@ -183,7 +178,10 @@ where
         }
     }
 
-    fn no_timer(&self) {
+    fn cannot_wait(&self, cannot: CannotWait) {
+        if cannot == CannotWait::WouldNotEnd {
+            return;
+        }
         let advice = "misses that must wait run unshared; enter a tokio runtime that has its timer enabled";
         self.state.complain(
             "no_timer",
@@ -221,6 +219,6 @@ where
 
     /// Whether no tag of the call was invalidated in this process between the value's load and the call.
     pub(super) fn is_of_my_time(&self, object: &Object) -> bool {
-        self.tagged.as_ref().is_none_or(|(_, came)| object.born().has_tags_no_older_than(came))
+        self.tagged.as_ref().is_none_or(|tagged| object.born().has_tags_no_older_than(&tagged.came))
     }
 }

@@ -72,9 +72,9 @@ where
                 (Loaded::Failed(self.stale_serving()), Err(failure))
             }
             Ok(value) => {
-                let loaded = match self.terms.keep.keeps(&value) {
+                let loaded = match self.keep.keeps(&value) {
                     Some(ttl) => {
-                        self.ttl = self.jittered(ttl.or(self.policy.ttl));
+                        self.ttl = self.jittered(ttl.or(self.policy().ttl));
                         if self.unfenced {
                             self.observe(Count::NotFenced);
                         }
@@ -137,7 +137,7 @@ where
         if !near.weighs() {
             return Some(0);
         }
-        let weight = match self.terms.keep.weight {
+        let weight = match self.keep.weight {
             Some(weight) => Some(weight(value) as u64),
             None => W::weigh(value),
         };
@@ -151,7 +151,7 @@ where
     }
 
     /// Ends the flight with the loaded value, which others hold from then on.
-    fn land_value(&mut self, lead: Lead, land: Land, value: O::Value, now: Tick) -> Arc<Object<O::Value>> {
+    fn land_value(&mut self, lead: Box<Lead>, land: Land, value: O::Value, now: Tick) -> Arc<Object<O::Value>> {
         // A load proves its value as of the instant at which it began; a held verdict, as of when that was asked for; and
         // where the near tier is the only one, the board knows at this instant whether the key was voided.
         let began = lead.flight().began();
@@ -166,7 +166,7 @@ where
         };
         let weight = if keep { self.weigh(&value) } else { None };
         let stamp = Stamp {
-            deadlines: Deadlines::starting(proved.max(settled), self.ttl, &self.policy),
+            deadlines: Deadlines::starting(proved.max(settled), self.ttl, self.policy()),
             proved,
             proved_until: self.proof_ends(proved),
             token: self.settled.and_then(|settled| settled.token),
@@ -192,7 +192,7 @@ where
     pub(super) fn replace_near(&self, value: O::Value, proved: Tick) -> Standing {
         let weight = self.weigh(&value);
         let stamp = Stamp {
-            deadlines: Deadlines::starting(proved, self.ttl, &self.policy),
+            deadlines: Deadlines::starting(proved, self.ttl, self.policy()),
             proved,
             proved_until: self.proof_ends(proved),
             token: self.settled.and_then(|settled| settled.token),
@@ -219,9 +219,9 @@ where
         };
         // R5: others get it only if they came before it was asked for.
         let proved = if self.outdated { Tick::ZERO } else { proved };
-        let rests_until = now.after(self.policy.throttle);
+        let rests_until = now.after(self.policy().throttle);
         let fence = self.fence.take().filter(|fence| fence.won);
-        let ends = if fence.is_some() { rests_until.max(self.started.after(self.policy.lease)) } else { rests_until };
+        let ends = if fence.is_some() { rests_until.max(self.started.after(self.policy().lease)) } else { rests_until };
         lead.leave(Some(Left { fence, rests_until, ends }));
         Some(Landing::Value { value, proved })
     }
@@ -229,7 +229,7 @@ where
     /// A value in hand that others get with its proof; no near tier keeps it.
     pub(super) fn object_to_share(&self, value: O::Value) -> Arc<Object<O::Value>> {
         let stamp = Stamp {
-            deadlines: Deadlines::starting(Tick::ZERO, Some(Duration::ZERO), &self.policy),
+            deadlines: Deadlines::starting(Tick::ZERO, Some(Duration::ZERO), self.policy()),
             proved: self.proved,
             proved_until: self.proved,
             token: None,
@@ -239,18 +239,18 @@ where
     }
 
     fn failed_landing(&self, failure: &O::Failure) -> Landing {
-        self.terms.sharing.share(failure).map_or(Landing::FailedAlone, Landing::Failed)
+        self.sharing.share(failure).map_or(Landing::FailedAlone, Landing::Failed)
     }
 
     pub(super) fn jittered(&self, ttl: Option<Duration>) -> Option<Duration> {
-        ttl.map(|ttl| self.policy.jittered(ttl, random_share()))
+        ttl.map(|ttl| self.policy().jittered(ttl, random_share()))
     }
 
     fn time_load(&self) {
         let Some(lead) = &self.lead else { return };
         let took = self.state.clock.now().since(lead.flight().began());
-        if self.tiers != Tiers::Near && took > self.policy.lease {
-            let lease = self.policy.lease;
+        if self.tiers != Tiers::Near && took > self.policy().lease {
+            let lease = self.policy().lease;
             let detail = format_args!(
                 "a load took {took:?}, longer than `lease` ({lease:?}): another process may have loaded too"
             );

@@ -13,10 +13,110 @@ use crate::plan::{Answer, Land, Load, Plan, Step, Verdict};
 use crate::wire::Wire;
 
 /// Answers the call, with `load(arguments)` if it must. The call stays where it was made: it is large.
-pub(crate) async fn drive<R, O, S, W, A, F>(
+#[allow(clippy::manual_async_fn, reason = "an `async fn` has room for its arguments twice")]
+pub(crate) fn drive<R, O, S, W, A, L, F>(
     mut call: Box<Call<R, O, S, W>>,
     arguments: A,
+    load: L,
+) -> impl Future<Output = R> + use<R, O, S, W, A, L, F>
+where
+    O: Outcome<R>,
+    O::Value: Clone + Send + Sync + 'static,
+    S: Sharing<O::Failure>,
+    W: Wire<O::Value>,
+    L: FnOnce(A) -> F,
+    F: Future<Output = R>,
+{
+    async move {
+        let far = call.state.far.as_ref().and_then(|far| far.tasks.clone());
+        let (mut plan, first) = Plan::new(call.brief());
+        match seek(&mut call, &mut plan, first, far.as_ref()).await {
+            Ok(result) => result,
+            // Boxed: who waits for the load of another needs no room for one of its own.
+            Err(shared) => Box::pin(run(&mut call, &mut plan, shared, arguments, load, far.as_ref())).await,
+        }
+    }
+}
+
+/// Up to the answer, or to the load.
+#[allow(clippy::manual_async_fn, reason = "an `async fn` has room for its arguments twice")]
+fn seek<'a, R, O, S, W>(
+    call: &'a mut Call<R, O, S, W>,
+    plan: &'a mut Plan,
+    mut step: Step,
+    far: Option<&'a Arc<dyn AsyncBytesBackend>>,
+) -> impl Future<Output = Result<R, Load>> + use<'a, R, O, S, W>
+where
+    O: Outcome<R>,
+    O::Value: Clone + Send + Sync + 'static,
+    S: Sharing<O::Failure>,
+    W: Wire<O::Value>,
+{
+    async move {
+        loop {
+            step = match step {
+                Step::Look => plan.looked(call.look_in_turn(LedBy::Task)),
+                Step::Join(joining) => plan.joined(call.join(joining, LedBy::Task)),
+                Step::LookAgain => plan.looked_again(call.look_again()),
+                Step::Validate => {
+                    call.prepare();
+                    let check = match (far, call.to_validate()) {
+                        (Some(far), Some(keys)) => one(far.validate(keys, call.scopes()).await),
+                        (None, _) => Err(missing_face()),
+                        (_, None) => Err(unasked()),
+                    };
+                    plan.validated(call.validated(check))
+                }
+                Step::Read(recall) => {
+                    call.prepare();
+                    let seen = match (far, call.to_read(recall)) {
+                        (Some(far), Some(read)) => one(far.read(&read).await),
+                        (None, _) => Err(missing_face()),
+                        (_, None) => Err(unasked()),
+                    };
+                    plan.read(call.seen(seen))
+                }
+                Step::Take(kept) => {
+                    call.prepare();
+                    let seen = match (far, call.to_take(kept)) {
+                        (Some(far), Some(take)) => one(far.take(&[take], call.scopes()).await),
+                        (None, _) => Err(missing_face()),
+                        (_, None) => Err(unasked()),
+                    };
+                    plan.read(call.seen(seen))
+                }
+                Step::Follow(patience) => {
+                    let wait = call.to_follow(LedBy::Task);
+                    let landing = wait::follow_async(&call.state.clock, wait, patience).await;
+                    plan.followed(call.followed(landing))
+                }
+                Step::Pause(pause) => {
+                    let paused = wait::pause_async(&call.state.clock, pause).await;
+                    let step = plan.paused(call.paused(paused));
+                    call.observe_patience(step);
+                    step
+                }
+                Step::HandBack => plan.settled(hand_back(call, far).await),
+                Step::Land(Land::Found) => {
+                    call.land_found();
+                    plan.landed(Land::Found)
+                }
+                Step::Load(load) => return Err(load),
+                Step::Done(answer) => return call.found(answer).ok_or(Load::Alone),
+                Step::Fill | Step::Land(_) => return Err(Load::Alone),
+            };
+        }
+    }
+}
+
+/// The load, and what comes after it.
+async fn run<R, O, S, W, A, F>(
+    call: &mut Call<R, O, S, W>,
+    plan: &mut Plan,
+    shared: Load,
+    arguments: A,
     load: impl FnOnce(A) -> F,
+    far: Option<&Arc<dyn AsyncBytesBackend>>,
 ) -> R
 where
     O: Outcome<R>,
@@ -25,12 +125,6 @@ where
     W: Wire<O::Value>,
     F: Future<Output = R>,
 {
-    let far = call.state.far.as_ref().and_then(|far| far.tasks.clone());
-    let (mut plan, first) = Plan::new(call.brief());
-    let shared = match seek(&mut call, &mut plan, first, far.as_ref()).await {
-        Ok(result) => return result,
-        Err(shared) => shared,
-    };
     let result = match call.before_load(shared) {
         Some(flight) => {
             // Whatever runs before the future's first poll is part of the load too.
@@ -41,81 +135,7 @@ where
     };
     let (loaded, own) = call.loaded(result);
     let step = plan.loaded(shared, loaded);
-    settle(&mut call, &mut plan, step, own, far.as_ref()).await
-}
-
-/// Up to the answer, or to the load.
-async fn seek<R, O, S, W>(
-    call: &mut Call<R, O, S, W>,
-    plan: &mut Plan,
-    first: Step,
-    far: Option<&Arc<dyn AsyncBytesBackend>>,
-) -> Result<R, Load>
-where
-    O: Outcome<R>,
-    O::Value: Clone + Send + Sync + 'static,
-    S: Sharing<O::Failure>,
-    W: Wire<O::Value>,
-{
-    let mut step = first;
-    loop {
-        step = match step {
-            Step::Look => plan.looked(call.look_in_turn(LedBy::Task)),
-            Step::Join(joining) => plan.joined(call.join(joining, LedBy::Task)),
-            Step::LookAgain => plan.looked_again(call.look_again()),
-            Step::Validate => {
-                call.prepare();
-                let check = match (far, call.to_validate()) {
-                    (Some(far), Some(keys)) => one(far.validate(keys, call.scopes()).await),
-                    (None, _) => Err(missing_face()),
-                    (_, None) => Err(unasked()),
-                };
-                plan.validated(call.validated(check))
-            }
-            Step::Read(recall) => {
-                call.prepare();
-                let seen = match (far, call.to_read(recall)) {
-                    (Some(far), Some(read)) => one(far.read(&read).await),
-                    (None, _) => Err(missing_face()),
-                    (_, None) => Err(unasked()),
-                };
-                plan.read(call.seen(seen))
-            }
-            Step::Take(kept) => {
-                call.prepare();
-                let seen = match (far, call.to_take(kept)) {
-                    (Some(far), Some(take)) => one(far.take(&[take], call.scopes()).await),
-                    (None, _) => Err(missing_face()),
-                    (_, None) => Err(unasked()),
-                };
-                plan.read(call.seen(seen))
-            }
-            Step::Follow(patience) => {
-                let followed = match call.to_follow(LedBy::Task) {
-                    Some((flight, _waits)) => {
-                        let landing = wait::follow_async(&call.state.clock, &flight, patience).await;
-                        call.followed(landing)
-                    }
-                    None => call.would_not_end(),
-                };
-                plan.followed(followed)
-            }
-            Step::Pause(pause) => {
-                let paused = wait::pause_async(&call.state.clock, pause).await;
-                let step = plan.paused(call.paused(paused));
-                call.observe_patience(step);
-                step
-            }
-            Step::HandBack => plan.settled(hand_back(call, far).await),
-            Step::Land(Land::Found) => {
-                call.land_found();
-                plan.landed(Land::Found)
-            }
-            Step::Load(load) => return Err(load),
-            Step::Done(answer) => return call.found(answer).ok_or(Load::Alone),
-            Step::Fill | Step::Land(_) => return Err(Load::Alone),
-        };
-    }
+    settle(call, plan, step, own, far).await
 }
 
 /// From the load to the answer.

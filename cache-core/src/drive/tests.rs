@@ -87,7 +87,7 @@ impl Process {
         let terms = Terms::of(Ask::Cache, Shared);
         let (state, namespace) = (self.state.clone(), self.namespace.clone());
         let subject =
-            Subject { state, namespace, key: key.as_ref(), tiers, policy: policy(), version: 0, tagged: None };
+            Subject { state, namespace, key: key.as_ref(), tiers, own_policy: None, version: 0, tagged: None };
         Call::begin(subject, terms)
     }
 

@@ -9,16 +9,44 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use crate::board::{self, Flight, Landing};
-use crate::clock::{Clock, ManualClock, ManualSleep, Tick};
+use crate::board::{self, Flight, Follow, Landing, WaitsFor};
+use crate::clock::{Clock, Tick};
 
-/// Waits in this thread for the end of `flight`, no longer than `patience`.
-///
-/// # Errors
-///
-/// None: it is the twin of [`follow_async`].
-pub(super) fn follow(clock: &Clock, flight: &Arc<Flight>, patience: Duration) -> Result<Option<Landing>, NoTimer> {
-    Ok(block_on_until(clock, clock.now().after(patience), flight.follow()))
+/// The wait for a flight, and the mark that others see meanwhile.
+pub(super) struct Wait {
+    landing: Follow,
+    _seen: WaitsFor,
+}
+
+impl Wait {
+    pub(super) fn new(flight: &Arc<Flight>, seen: WaitsFor) -> Self {
+        Wait { landing: flight.follow(), _seen: seen }
+    }
+}
+
+impl Future for Wait {
+    type Output = Landing;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Landing> {
+        Pin::new(&mut self.landing).poll(cx)
+    }
+}
+
+/// Why a call does not wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CannotWait {
+    /// The task runs where no timer is known.
+    NoTimer,
+    /// What it would wait for cannot end before the call does.
+    WouldNotEnd,
+}
+
+/// What came of waiting.
+pub(super) type Waited<T> = Result<T, CannotWait>;
+
+/// Waits in this thread for the end of a flight, no longer than `patience`.
+pub(super) fn follow(clock: &Clock, wait: Waited<Wait>, patience: Duration) -> Waited<Option<Landing>> {
+    wait.map(|wait| block_on_until(clock, clock.now().after(patience), wait))
 }
 
 /// Waits in this thread.
@@ -26,7 +54,7 @@ pub(super) fn follow(clock: &Clock, flight: &Arc<Flight>, patience: Duration) ->
 /// # Errors
 ///
 /// None: it is the twin of [`pause_async`].
-pub(super) fn pause(clock: &Clock, pause: Duration) -> Result<(), NoTimer> {
+pub(super) fn pause(clock: &Clock, pause: Duration) -> Waited<()> {
     block_on_until(clock, clock.now().after(pause), std::future::pending::<()>());
     Ok(())
 }
@@ -44,9 +72,9 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-fn block_on_until<F: Future>(clock: &Clock, until: Tick, future: F) -> Option<F::Output> {
+fn block_on_until<F: Future + Unpin>(clock: &Clock, until: Tick, future: F) -> Option<F::Output> {
     if let Some(clock) = clock.manual() {
-        return block_on(Either { future: pin!(future), sleep: pin!(clock.sleep_until(until)) });
+        return block_on(Bounded { future, sleep: Box::pin(clock.sleep_until(until)) });
     }
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -71,19 +99,20 @@ impl Wake for Unpark {
     }
 }
 
-/// Waits in this task for the end of `flight`, no longer than `patience`. `Err` if there is nothing to wait with.
-pub(super) async fn follow_async(
+/// Waits in this task for the end of a flight, no longer than `patience`. What it returns is small: of all that a call
+/// may be waiting in, tasks wait in this by the thousand.
+pub(super) fn follow_async(
     clock: &Clock,
-    flight: &Arc<Flight>,
+    wait: Waited<Wait>,
     patience: Duration,
-) -> Result<Option<Landing>, NoTimer> {
-    let sleep = Sleep::new(clock, patience)?;
-    Ok(Either { future: pin!(flight.follow()), sleep: pin!(sleep) }.await)
+) -> impl Future<Output = Waited<Option<Landing>>> + Send + use<> {
+    let bounded = wait.and_then(|future| Ok(Bounded { future, sleep: sleep(clock, patience)? }));
+    MayWait(bounded)
 }
 
 /// Waits in this task.
-pub(super) async fn pause_async(clock: &Clock, pause: Duration) -> Result<(), NoTimer> {
-    Sleep::new(clock, pause)?.await;
+pub(super) async fn pause_async(clock: &Clock, pause: Duration) -> Waited<()> {
+    sleep(clock, pause)?.await;
     Ok(())
 }
 
@@ -93,65 +122,46 @@ pub(super) async fn loading<F: Future>(flight: &Arc<Flight>, load: F) -> F::Outp
     std::future::poll_fn(|cx| board::loading(flight, || load.as_mut().poll(cx))).await
 }
 
-/// The task runs where no timer is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NoTimer;
-
 /// A timer of the clock's kind.
-enum Sleep {
-    Manual(ManualSleep),
-    #[cfg(feature = "tokio")]
-    Tokio(Pin<Box<tokio::time::Sleep>>),
-}
+type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-impl Sleep {
-    fn new(clock: &Clock, duration: Duration) -> Result<Self, NoTimer> {
-        match clock.manual() {
-            Some(clock) => Ok(Self::manual(clock, duration)),
-            None => Self::system(duration),
-        }
-    }
-
-    fn manual(clock: &ManualClock, duration: Duration) -> Self {
-        Sleep::Manual(clock.sleep_until(clock.now().after(duration)))
-    }
-
-    #[cfg(feature = "tokio")]
-    fn system(duration: Duration) -> Result<Self, NoTimer> {
-        timer::sleep(duration).map(|sleep| Sleep::Tokio(Box::pin(sleep)))
-    }
-
-    #[cfg(not(feature = "tokio"))]
-    fn system(_duration: Duration) -> Result<Self, NoTimer> {
-        Err(NoTimer)
-    }
-}
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.get_mut() {
-            Sleep::Manual(sleep) => Pin::new(sleep).poll(cx),
-            #[cfg(feature = "tokio")]
-            Sleep::Tokio(sleep) => sleep.as_mut().poll(cx),
-        }
+fn sleep(clock: &Clock, duration: Duration) -> Waited<Sleep> {
+    match clock.manual() {
+        Some(clock) => Ok(Box::pin(clock.sleep_until(clock.now().after(duration)))),
+        #[cfg(feature = "tokio")]
+        None => timer::sleep(duration).map(|sleep| Box::pin(sleep) as Sleep),
+        #[cfg(not(feature = "tokio"))]
+        None => Err(CannotWait::NoTimer),
     }
 }
 
 /// The future's output, or `None` if the sleep is over first.
-struct Either<'a, F, S> {
-    future: Pin<&'a mut F>,
-    sleep: Pin<&'a mut S>,
+struct Bounded<F> {
+    future: F,
+    sleep: Sleep,
 }
 
-impl<F: Future, S: Future<Output = ()>> Future for Either<'_, F, S> {
+impl<F: Future + Unpin> Future for Bounded<F> {
     type Output = Option<F::Output>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.future.as_mut().poll(cx) {
+        match Pin::new(&mut self.future).poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending => self.sleep.as_mut().poll(cx).map(|()| None),
+        }
+    }
+}
+
+/// A wait, or why there is none.
+struct MayWait<F>(Waited<F>);
+
+impl<F: Future + Unpin> Future for MayWait<F> {
+    type Output = Waited<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Ok(wait) => Pin::new(wait).poll(cx).map(Ok),
+            Err(cannot) => Poll::Ready(Err(*cannot)),
         }
     }
 }
@@ -165,20 +175,20 @@ mod timer {
 
     use tokio::runtime::{Handle, Id};
 
-    use super::NoTimer;
+    use super::{CannotWait, Waited};
 
     /// Runtimes that were found to have no timer, so that each is tried once.
     static WITHOUT: Mutex<Vec<Id>> = Mutex::new(Vec::new());
 
-    pub(super) fn sleep(duration: Duration) -> Result<tokio::time::Sleep, NoTimer> {
-        let runtime = Handle::try_current().map_err(|_| NoTimer)?.id();
+    pub(super) fn sleep(duration: Duration) -> Waited<tokio::time::Sleep> {
+        let runtime = Handle::try_current().map_err(|_| CannotWait::NoTimer)?.id();
         if WITHOUT.lock().unwrap_or_else(PoisonError::into_inner).contains(&runtime) {
-            return Err(NoTimer);
+            return Err(CannotWait::NoTimer);
         }
         // tokio does not tell whether a runtime has its timer switched on, but by panicking.
         catch_unwind(AssertUnwindSafe(|| tokio::time::sleep(duration))).map_err(|_| {
             WITHOUT.lock().unwrap_or_else(PoisonError::into_inner).push(runtime);
-            NoTimer
+            CannotWait::NoTimer
         })
     }
 }

@@ -12,6 +12,7 @@ mod hash;
 mod tests;
 mod writer;
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -125,6 +126,43 @@ impl Eq for Key {}
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.hash);
+    }
+}
+
+/// What has a key, so that a map of [`Key`]s is asked by reference.
+pub(crate) trait HasKey {
+    fn key_ref(&self) -> KeyRef<'_>;
+}
+
+impl HasKey for Key {
+    fn key_ref(&self) -> KeyRef<'_> {
+        self.as_ref()
+    }
+}
+
+impl HasKey for KeyRef<'_> {
+    fn key_ref(&self) -> KeyRef<'_> {
+        *self
+    }
+}
+
+impl<'a> Borrow<dyn HasKey + 'a> for Key {
+    fn borrow(&self) -> &(dyn HasKey + 'a) {
+        self
+    }
+}
+
+impl PartialEq for dyn HasKey + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.key_ref() == other.key_ref()
+    }
+}
+
+impl Eq for dyn HasKey + '_ {}
+
+impl Hash for dyn HasKey + '_ {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.key_ref().hash);
     }
 }
 

@@ -67,9 +67,9 @@ impl Bound {
     ///
     /// [`Kind::Config`] if the region cannot keep it on these terms.
     pub(crate) fn access(self, terms: EntryTerms) -> Result<Access> {
-        let policy = self.state.policy_of(&terms.policy)?;
+        let own_policy = self.state.policy_of(&terms.policy)?;
         let Bound { state, namespace, key } = self;
-        Ok(Access { state, namespace, key, policy, version: terms.version, max_staleness: None, tags: terms.tags })
+        Ok(Access { state, namespace, key, own_policy, version: terms.version, max_staleness: None, tags: terms.tags })
     }
 }
 

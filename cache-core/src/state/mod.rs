@@ -150,9 +150,9 @@ impl RegionState {
     /// # Errors
     ///
     /// [`Kind::Config`] if there can be no such policy in this region.
-    pub(crate) fn policy_of(&self, own: &OwnPolicy) -> Result<Policy> {
+    pub(crate) fn policy_of(&self, own: &OwnPolicy) -> Result<Option<Box<Policy>>> {
         if *own == OwnPolicy::NONE {
-            return Ok(self.policy);
+            return Ok(None);
         }
         let mut policy = own.over(&self.policy);
         if self.near.is_none() || self.far.is_none() {
@@ -160,7 +160,7 @@ impl RegionState {
             policy.max_staleness = Duration::ZERO;
         }
         let reach = if self.far.is_some() { Reach::Everywhere } else { Reach::Near };
-        policy.check(reach).map(|()| policy).map_err(|error| error.with("region", &*self.name))
+        policy.check(reach).map(|()| Some(Box::new(policy))).map_err(|error| error.with("region", &*self.name))
     }
 
     /// Which tiers there are; `None` for a region that is off.
@@ -239,9 +239,9 @@ impl RegionState {
         if tags.is_empty() {
             return None;
         }
-        let here = tags.iter().map(|tag| self.tags.tag(tag)).collect();
+        let here: Vec<_> = tags.iter().map(|tag| self.tags.tag(tag)).collect();
         let far = namespace.scopes.iter().cloned().chain(tags.iter().filter_map(|tag| self.tag_scope(tag))).collect();
-        Some(Box::new(Tagged { here, far }))
+        Some(Box::new(Tagged { came: namespace.born_now().tagged(&here), here, far }))
     }
 
     /// The scopes of a namespace's entries: the region and the namespace. None without a far tier.

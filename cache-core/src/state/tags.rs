@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::generation::LocalGeneration;
+use crate::generation::{Born, LocalGeneration};
 use crate::key::FarKey;
 
 /// Tags that are known without looking whether they are still of use.
@@ -76,6 +76,8 @@ pub(crate) struct Tagged {
     pub(crate) here: Vec<Arc<LocalGeneration>>,
     /// The region, the namespace, then the tags; none without a far tier.
     pub(crate) far: Vec<FarKey>,
+    /// The generations here when the call came.
+    pub(crate) came: Born,
 }
 
 #[cfg(test)]

@@ -51,15 +51,9 @@ where
         }
         // Nobody who waits here leads anything, so there is no circle.
         if let Some(mut following) = many.to_follow() {
-            let followed = match following.flight() {
-                Some((flight, _waits)) => {
-                    let left = following.left;
-                    let landing = wait::follow(&following.call().state.clock, &flight, left);
-                    following.call().followed(landing)
-                }
-                None => following.call().would_not_end(),
-            };
-            following.followed(followed);
+            let (wait, left) = (following.wait(), following.left);
+            let landing = wait::follow(following.clock(), wait, left);
+            following.followed(landing);
         }
         many.end_waits();
     }

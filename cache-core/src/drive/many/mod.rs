@@ -13,9 +13,10 @@ use std::sync::Arc;
 use super::call::Call;
 use super::exchange::{Outgoing, unasked};
 use super::settle::Own;
+use super::wait::{Wait, Waited};
 use crate::backend::{Check, Filled, HandBack, Read, Recall, Returned, Seen, Take};
-use crate::board::{Flight, LedBy};
-use crate::clock::Tick;
+use crate::board::{Flight, Landing, LedBy};
+use crate::clock::{Clock, Tick};
 use crate::error::{Error, Kind, Result};
 use crate::key::FarKey;
 use crate::outcome::{Alone, OkOnly};
@@ -228,7 +229,7 @@ impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Many<V, W> {
         pauses.min()
     }
 
-    pub(super) fn paused(&mut self, paused: std::result::Result<(), super::wait::NoTimer>) {
+    pub(super) fn paused(&mut self, paused: Waited<()>) {
         for member in &mut self.members {
             if matches!(member.step, Step::Pause(_)) {
                 member.step = member.plan.paused(member.call.paused(paused));
@@ -332,15 +333,16 @@ pub(super) struct Following<'a, V: Clone + Send + Sync + 'static, W: Wire<V>> {
 }
 
 impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Following<'_, V, W> {
-    pub(super) fn call(&mut self) -> &mut CallOfMany<V, W> {
-        &mut self.member.call
-    }
-
-    pub(super) fn flight(&mut self) -> Option<(Arc<Flight>, crate::board::WaitsFor)> {
+    pub(super) fn wait(&mut self) -> Waited<Wait> {
         self.member.call.to_follow(self.led_by)
     }
 
-    pub(super) fn followed(self, followed: Followed) {
+    pub(super) fn clock(&self) -> &Clock {
+        &self.member.call.state.clock
+    }
+
+    pub(super) fn followed(self, landing: Waited<Option<Landing>>) {
+        let followed = self.member.call.followed(landing);
         self.member.followed(followed);
     }
 }
