@@ -53,7 +53,7 @@ pub(crate) struct Gone {
 /// what bounds the time under the lock.
 const MOST_PASSED: usize = 128;
 /// Probation's share of the weight is one in so many.
-const PROBATION: u64 = 32;
+const PROBATION: u64 = 64;
 /// How many rounds through main the reads of earlier rounds are good for.
 const MOST_CREDIT: u8 = 3;
 

@@ -1,13 +1,13 @@
 //! One running load, and how it ends for those who wait for it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
 
 use crate::backend::Object;
 use crate::clock::Tick;
@@ -68,7 +68,7 @@ pub struct Flight {
 }
 
 enum State {
-    Loading { waiting: BTreeMap<NonZeroU64, Waker>, next: NonZeroU64 },
+    Loading { waiting: Slab<Waker> },
     Landed(Landing),
 }
 
@@ -81,7 +81,7 @@ impl Flight {
             led_by,
             polled_on: AtomicU64::new(u64::MAX),
             part_of: OnceLock::new(),
-            state: Mutex::new(State::Loading { waiting: BTreeMap::new(), next: NonZeroU64::MIN }),
+            state: Mutex::new(State::Loading { waiting: Slab::new() }),
         }
     }
 
@@ -92,7 +92,7 @@ impl Flight {
 
     /// Waits for the end of the flight.
     pub fn follow(self: &Arc<Self>) -> Follow {
-        Follow { flight: self.clone(), id: None }
+        Follow { flight: self.clone(), place: None }
     }
 
     /// How it has ended, if it has.
@@ -106,7 +106,7 @@ impl Flight {
     /// How many wait for it now.
     pub fn followers(&self) -> usize {
         match &*lock(&self.state) {
-            State::Loading { waiting, .. } => waiting.len(),
+            State::Loading { waiting } => waiting.len(),
             State::Landed(_) => 0,
         }
     }
@@ -132,8 +132,8 @@ impl Flight {
     pub(super) fn land(&self, landing: Landing) {
         let before = std::mem::replace(&mut *lock(&self.state), State::Landed(landing));
         // Woken outside the lock, which they take at once.
-        if let State::Loading { waiting, .. } = before {
-            waiting.into_values().for_each(Waker::wake);
+        if let State::Loading { waiting } = before {
+            waiting.into_iter().for_each(|(_, waker)| waker.wake());
         }
     }
 }
@@ -149,7 +149,7 @@ impl fmt::Debug for Flight {
 pub struct Follow {
     flight: Arc<Flight>,
     /// Its place among those who wait, from its first poll on.
-    id: Option<NonZeroU64>,
+    place: Option<usize>,
 }
 
 impl Future for Follow {
@@ -159,12 +159,11 @@ impl Future for Follow {
         let follow = &mut *self;
         match &mut *lock(&follow.flight.state) {
             State::Landed(landing) => Poll::Ready(landing.clone()),
-            State::Loading { waiting, next } => {
-                let id = *follow.id.get_or_insert_with(|| {
-                    *next = next.saturating_add(1);
-                    *next
-                });
-                waiting.entry(id).or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
+            State::Loading { waiting } => {
+                match follow.place.and_then(|place| waiting.get_mut(place)) {
+                    Some(waker) => waker.clone_from(cx.waker()),
+                    None => follow.place = Some(waiting.insert(cx.waker().clone())),
+                }
                 Poll::Pending
             }
         }
@@ -173,8 +172,8 @@ impl Future for Follow {
 
 impl Drop for Follow {
     fn drop(&mut self) {
-        if let (Some(id), State::Loading { waiting, .. }) = (self.id, &mut *lock(&self.flight.state)) {
-            waiting.remove(&id);
+        if let (Some(place), State::Loading { waiting }) = (self.place, &mut *lock(&self.flight.state)) {
+            waiting.try_remove(place);
         }
     }
 }

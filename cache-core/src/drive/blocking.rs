@@ -21,8 +21,8 @@ where
     W: Wire<O::Value>,
 {
     let far = call.state.far.as_ref().and_then(|far| far.blocking.clone());
-    let (mut plan, first) = Plan::new(call.brief());
-    match seek(&mut call, &mut plan, first, far.as_ref()) {
+    let mut plan = Plan::new(call.brief());
+    match seek(&mut call, &mut plan, far.as_ref()) {
         Ok(result) => result,
         Err(shared) => run(&mut call, &mut plan, shared, arguments, load, far.as_ref()),
     }
@@ -32,7 +32,6 @@ where
 fn seek<R, O, S, W>(
     call: &mut Call<R, O, S, W>,
     plan: &mut Plan,
-    mut step: Step,
     far: Option<&Arc<dyn BytesBackend>>,
 ) -> Result<R, Load>
 where
@@ -41,6 +40,7 @@ where
     S: Sharing<O::Failure>,
     W: Wire<O::Value>,
 {
+    let mut step = plan.begin();
     loop {
         step = match step {
             Step::Look => plan.looked(call.look_in_turn(LedBy::Thread)),

@@ -37,10 +37,11 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     pub(super) version: u16,
     pub(super) tiers: Tiers,
     pub(super) demand: Demand,
-    /// How long before the call began a proof may lie: its own `max_staleness`, the policy's, or nothing for a strict call.
-    pub(super) may_be_stale: Duration,
     /// When the call began.
     pub(super) started: Tick,
+    /// The oldest proof that is good for it: earlier than `started` by its own `max_staleness` or the policy's, and by nothing
+    /// for a strict call.
+    pub(super) proved_from: Tick,
     pub(super) visit: Visit,
     /// The key's voids, and the generations of its scopes here, before the read or the load whose value may be put near.
     pub(super) mark: Mark,
@@ -50,11 +51,11 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     pub(super) outdated: bool,
     /// What the call's tags add to the scopes of its namespace, and the generations when it came.
     pub(super) tagged: Option<Box<Tagged>>,
-    /// The near value in hand: a stale one, or one that was found at the second look.
+    /// The near value in hand: a stale one, one that is not proved, or one that was found at the second look.
     pub(super) near: Option<Arc<Object>>,
     near_stale: Option<Serving>,
-    /// A fresh near copy whose proof is too old for this call: the far tier may show that it holds.
-    pub(super) near_unproved: Option<Arc<Object>>,
+    /// Whether it is a fresh copy whose proof is too old for this call: the far tier may show that it holds.
+    pub(super) near_unproved: bool,
     /// The far value in hand, and how it may be served if it is stale.
     pub(super) far: Option<(Held<O::Value>, Option<Serving>)>,
     /// The instant at which the value in hand was proved.
@@ -71,7 +72,6 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     /// Whether the function runs for the flight that is led.
     loads: bool,
     pub(super) flight: Option<Arc<Flight>>,
-    pub(super) landing: Option<Landing>,
     /// Whether the call may wait for its turn to ask far: once, before it asks for itself.
     pub(super) patient: Patient,
     /// Why the call finds nothing to serve.
@@ -140,16 +140,18 @@ where
         };
         let visit = state.board.visit(key);
         let policy = own_policy.as_deref().unwrap_or(&state.policy);
+        let may_be_stale = match demand {
+            Demand::Policy if tiers == Tiers::NearOverFar => max_staleness.unwrap_or(policy.max_staleness),
+            _ => Duration::ZERO,
+        };
+        let started = state.clock.now();
         let mut call = Call {
-            may_be_stale: match demand {
-                Demand::Policy if tiers == Tiers::NearOverFar => max_staleness.unwrap_or(policy.max_staleness),
-                _ => Duration::ZERO,
-            },
             own_policy,
             version,
             tiers,
             demand,
-            started: state.clock.now(),
+            started,
+            proved_from: started.before(may_be_stale),
             mark: visit.mark(),
             born: tagged.as_ref().map_or_else(|| namespace.born_now(), |tagged| tagged.came.clone()),
             outdated: false,
@@ -157,7 +159,7 @@ where
             visit,
             near: None,
             near_stale: None,
-            near_unproved: None,
+            near_unproved: false,
             far: None,
             proved: Tick::ZERO,
             far_key: None,
@@ -168,7 +170,6 @@ where
             settled: None,
             lead: None,
             flight: None,
-            landing: None,
             patient: Patient::Yes,
             reason: "absent",
             ttl: None,
@@ -189,8 +190,8 @@ where
             demand: self.demand,
             tiers: self.tiers,
             near_stale: self.near_stale,
-            near_unproved: self.near_unproved.is_some(),
-            max_staleness: self.may_be_stale,
+            near_unproved: self.near_unproved,
+            proved_from: self.proved_from,
             patience: self.policy().patience,
         }
     }
@@ -207,7 +208,7 @@ where
         });
         let is_found = found.is_some();
         if is_found {
-            self.near = found;
+            (self.near, self.near_unproved) = (found, false);
         }
         is_found
     }
@@ -238,7 +239,7 @@ where
             Answer::NearStale => self.near_value(Count::StaleHit),
             Answer::Far => self.far_value(Count::FarHit),
             Answer::FarStale => self.far_value(Count::StaleHit),
-            Answer::Followed => match self.landing.take() {
+            Answer::Followed => match self.landing() {
                 Some(Landing::Value { value, .. }) => {
                     self.observe(Count::Shared);
                     value.value().downcast_ref().cloned()
@@ -246,7 +247,7 @@ where
                 _ => None,
             },
             Answer::FollowedFailure => {
-                let Some(Landing::Failed(shared)) = self.landing.take() else { return None };
+                let Some(Landing::Failed(shared)) = self.landing() else { return None };
                 self.observe(Count::Shared);
                 return self.sharing.copy(&shared).map(O::fail);
             }
@@ -271,7 +272,7 @@ where
 
     /// Whether a proof from `proved` is good for this call.
     fn is_proved(&self, proved: Tick) -> bool {
-        self.tiers == Tiers::Near || proved.after(self.may_be_stale) > self.started
+        self.tiers == Tiers::Near || proved > self.proved_from
     }
 
     /// When a proof from `proved` stops being good for near hits: never where the near tier is the only one.
@@ -352,10 +353,12 @@ where
             self.other_type();
         }
         self.reason = if self.demand == Demand::Anew { "forced" } else { reason };
-        self.near_unproved = unproved.filter(|object| self.tiers == Tiers::NearOverFar && object.token().is_some());
         if let Some((object, serving)) = stale {
             self.proved = object.proved();
             (self.near, self.near_stale) = (Some(object), Some(serving));
+        } else if self.tiers == Tiers::NearOverFar {
+            self.near = unproved.filter(|object: &Arc<Object>| object.token().is_some());
+            self.near_unproved = self.near.is_some();
         }
     }
 }

@@ -79,7 +79,7 @@ pub(crate) fn get_blocking<V: Clone + Send + Sync + 'static, W: Wire<V>>(access:
     }
     let Some(far) = call.far() else { return Ok(None) };
     let Some(far) = far.blocking.clone() else { return Err(missing_face()) };
-    if call.near_unproved.is_some() {
+    if call.near_unproved {
         call.prepare();
         let Some(keys) = call.to_validate() else { return Err(unasked()) };
         let check = one(far.validate(keys, call.scopes()));
@@ -112,7 +112,7 @@ pub(crate) async fn get_async<V: Clone + Send + Sync + 'static, W: Wire<V>>(acce
     }
     let Some(far) = call.far() else { return Ok(None) };
     let Some(far) = far.tasks.clone() else { return Err(missing_face()) };
-    if call.near_unproved.is_some() {
+    if call.near_unproved {
         call.prepare();
         let Some(keys) = call.to_validate() else { return Err(unasked()) };
         let check = one(far.validate(keys, call.scopes()).await);

@@ -71,7 +71,8 @@ where
 
     /// What the node answered: the near copy is renewed if it is what stands there, under the same generations.
     pub(super) fn validated(&mut self, answer: Result<Check>) -> Validated {
-        let (Some(object), Some(far)) = (self.near_unproved.take(), &self.state.far) else { return Validated::Changed };
+        let object = if std::mem::take(&mut self.near_unproved) { self.near.take() } else { None };
+        let (Some(object), Some(far)) = (object, &self.state.far) else { return Validated::Changed };
         match answer {
             Ok(Check { token, marked_stale, generations, proved, .. }) => {
                 self.state.far_answered();
@@ -235,7 +236,7 @@ where
     /// A usable value was read: how fresh it is. A fresh one is also put near.
     fn judge(&mut self, value: O::Value, seen: &Seen, digest: GenerationDigest) -> Found {
         // R1, for the key and its scopes: remembered generations may be too old a proof.
-        if seen.proved < self.started.before(self.may_be_stale) {
+        if seen.proved < self.proved_from {
             return Found::Doubtful;
         }
         self.proved = seen.proved;

@@ -1,7 +1,5 @@
 //! A call among others of its key: who leads, who waits for whom, and what is taken from them or told to them.
 
-use std::sync::Arc;
-
 use super::call::Call;
 use super::settle::Held;
 use super::wait::{CannotWait, Wait, Waited};
@@ -115,7 +113,7 @@ where
                 return Followed::Unusable;
             }
         };
-        let followed = match &landing {
+        match &landing {
             Landing::Begun(flight) => {
                 self.flight = Some(flight.clone());
                 return Followed::Begun;
@@ -138,9 +136,7 @@ where
                 self.patient = Patient::No;
                 Followed::Abandoned
             }
-        };
-        self.landing = Some(landing);
-        followed
+        }
     }
 
     /// How the wait for the flight in hand ends, if it is over by now: it lasts `until` then at the most.
@@ -195,26 +191,29 @@ where
         if !self.visit.is_awaited() {
             return;
         }
-        let (value, proved) = match (answer, &self.near, &self.landing) {
-            (Answer::Validated, Some(object), _) => (object.clone(), object.proved()),
-            (Answer::Followed, _, Some(Landing::Value { value, proved })) => (value.clone(), *proved),
-            (Answer::Far, ..) => {
+        let landing = match (answer, &self.near) {
+            (Answer::Validated, Some(object)) => Landing::Value { value: object.clone(), proved: object.proved() },
+            (Answer::Followed, _) => match self.landing() {
+                Some(landing @ Landing::Value { .. }) => landing,
+                _ => return,
+            },
+            (Answer::Far, _) => {
                 let Some((held, serving)) = self.far.take() else { return };
                 let object = match held {
                     Held::Shared(object) => object,
                     Held::Own(value) => self.object_to_share(value),
                 };
                 self.far = Some((Held::Shared(object.clone()), serving));
-                (object as Arc<Object>, self.proved)
+                Landing::Value { value: object, proved: self.proved }
             }
             _ => return,
         };
-        self.visit.answer(Landing::Value { value, proved });
+        self.visit.answer(landing);
     }
 
-    /// Nobody else holds the value through this call any more.
-    pub(super) fn forget_flight(&mut self) {
-        (self.flight, self.landing) = (None, None);
+    /// How the flight in hand ended, if it has.
+    pub(super) fn landing(&self) -> Option<Landing> {
+        self.flight.as_ref().and_then(|flight| flight.landing())
     }
 
     /// Whether no tag of the call was invalidated in this process between the value's load and the call.

@@ -184,7 +184,8 @@ where
             // R2: without a verdict, a value is good for those who came before its load began.
             Standing::Void => Landing::Value { value: shared, proved: began },
         });
-        self.forget_flight();
+        // Nobody else holds the value through this call any more.
+        self.flight = None;
         object
     }
 

@@ -29,8 +29,8 @@ where
 {
     async move {
         let far = call.state.far.as_ref().and_then(|far| far.tasks.clone());
-        let (mut plan, first) = Plan::new(call.brief());
-        match seek(&mut call, &mut plan, first, far.as_ref()).await {
+        let mut plan = Plan::new(call.brief());
+        match seek(&mut call, &mut plan, far.as_ref()).await {
             Ok(result) => result,
             // Boxed: who waits for the load of another needs no room for one of its own.
             Err(shared) => Box::pin(run(&mut call, &mut plan, shared, arguments, load, far.as_ref())).await,
@@ -43,7 +43,6 @@ where
 fn seek<'a, R, O, S, W>(
     call: &'a mut Call<R, O, S, W>,
     plan: &'a mut Plan,
-    mut step: Step,
     far: Option<&'a Arc<dyn AsyncBytesBackend>>,
 ) -> impl Future<Output = Result<R, Load>> + use<'a, R, O, S, W>
 where
@@ -53,6 +52,7 @@ where
     W: Wire<O::Value>,
 {
     async move {
+        let mut step = plan.begin();
         loop {
             step = match step {
                 Step::Look => plan.looked(call.look_in_turn(LedBy::Task)),

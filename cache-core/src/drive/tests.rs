@@ -242,3 +242,16 @@ fn of_a_thousand_tasks_few_ask_far_and_one_loads() {
     assert_eq!((warm.loads, warm.far_hits + warm.shared), (0, 1000));
     assert!(warm.far_hits < 100, "one asked for all who waited: {warm:?}");
 }
+
+/// Tasks wait by the thousand. Beside this, each has a timer, a place in its flight and whatever the runtime has of it.
+#[test]
+fn a_call_that_waits_is_small_whatever_its_load_would_be() {
+    let load = |large: [u8; 4096]| async move {
+        std::future::pending::<()>().await;
+        Ok(u64::from(large[0]))
+    };
+    let process = Process::new(&nodes(), false);
+    let future = tasks::drive(Box::new(process.call()), (), |()| load([0; 4096]));
+    let held = size_of_val(&process.call()) + size_of_val(&future);
+    assert!(held <= 640, "{held} bytes");
+}

@@ -70,9 +70,9 @@ enum Then {
 }
 
 impl Plan {
-    /// The plan of a call, and its first step.
-    pub fn new(brief: Brief) -> (Self, Step) {
-        let mut plan = Plan {
+    /// The plan of a call.
+    pub fn new(brief: Brief) -> Self {
+        Plan {
             brief,
             claim: Hold::Nothing,
             then: Then::Read,
@@ -87,9 +87,12 @@ impl Plan {
             spent: 0,
             waiting_since: None,
             waited: Duration::ZERO,
-        };
-        let first = plan.restart();
-        (plan, first)
+        }
+    }
+
+    /// The first step.
+    pub fn begin(&mut self) -> Step {
+        self.restart()
     }
 
     /// Answers [`Step::Look`].
@@ -202,17 +205,16 @@ impl Plan {
 
     /// Answers [`Step::Follow`].
     pub fn followed(&mut self, followed: Followed) -> Step {
-        let Brief { started, demand, mut max_staleness, .. } = self.brief;
+        let Brief { started, demand, mut proved_from, .. } = self.brief;
         // An invalidation voids no turn, as it does a flight: what was asked for before the call came may have been
         // invalidated here since, and nobody's own writes are stale to himself.
         if followed != Followed::Begun && std::mem::take(&mut self.in_turn) {
-            max_staleness = Duration::ZERO;
+            proved_from = started;
         }
         match followed {
             // R1; and whoever loads anew shares no load that began before.
             Followed::Value { began, proved } => {
-                let enough =
-                    if demand == Demand::Anew { began >= started } else { proved >= started.before(max_staleness) };
+                let enough = if demand == Demand::Anew { began >= started } else { proved >= proved_from };
                 if enough { Step::Done(Answer::Followed) } else { self.restart() }
             }
             Followed::Failed { began } if demand == Demand::Anew && began < started => self.restart(),

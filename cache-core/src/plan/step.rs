@@ -20,8 +20,8 @@ pub struct Brief {
     pub near_stale: Option<Serving>,
     /// Whether the near tier holds a fresh copy of a far record whose proof is too old for this call.
     pub near_unproved: bool,
-    /// How long before `started` a proof may lie.
-    pub max_staleness: Duration,
+    /// The oldest proof that is good for the call: `started`, less what a value may be stale for it.
+    pub proved_from: Tick,
     /// How long to wait for somebody else's load.
     pub patience: Duration,
 }

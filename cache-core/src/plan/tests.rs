@@ -20,7 +20,7 @@ fn brief() -> Brief {
         tiers: Tiers::Far,
         near_stale: None,
         near_unproved: false,
-        max_staleness: Duration::ZERO,
+        proved_from: at(10),
         patience: 30 * SECOND,
     }
 }
@@ -30,7 +30,7 @@ fn near() -> Brief {
 }
 
 fn both() -> Brief {
-    Brief { tiers: Tiers::NearOverFar, max_staleness: SECOND, ..brief() }
+    Brief { tiers: Tiers::NearOverFar, proved_from: at(9), ..brief() }
 }
 
 fn seen(found: Found, claim: Claim) -> Reading {
@@ -46,8 +46,8 @@ const FOLLOW: Step = Step::Follow(Duration::from_secs(30));
 
 /// A far call up to its read.
 fn reading(brief: Brief) -> Plan {
-    let (mut plan, first) = Plan::new(brief);
-    assert_eq!(first, Step::Look);
+    let mut plan = Plan::new(brief);
+    assert_eq!(plan.begin(), Step::Look);
     assert_eq!(plan.looked(Looked::Clear), READ);
     plan
 }
@@ -62,7 +62,7 @@ fn loading(found: Found) -> Plan {
 
 /// A call that follows a flight.
 fn following(brief: Brief) -> Plan {
-    let (mut plan, _) = Plan::new(brief);
+    let mut plan = Plan::new(brief);
     assert_eq!(plan.looked(Looked::Flight), FOLLOW);
     plan
 }
@@ -80,18 +80,18 @@ mod look {
 
     #[test]
     fn one_who_asks_for_all_is_waited_for_and_then_the_load_that_began_meanwhile() {
-        let mut plan = Plan::new(brief()).0;
+        let mut plan = Plan::new(brief());
         assert_eq!(plan.looked(Looked::Asked), FOLLOW);
         assert_eq!(plan.followed(Followed::Begun), FOLLOW);
         assert_eq!(plan.followed(Followed::Value { began: at(11), proved: at(11) }), Step::Done(Answer::Followed));
-        let mut plan = Plan::new(brief()).0;
+        let mut plan = Plan::new(brief());
         plan.looked(Looked::Asked);
         assert_eq!(plan.followed(Followed::Abandoned), Step::Look);
         assert_eq!(plan.looked(Looked::Clear), READ);
         let stale = Brief { near_stale: Some(Serving::WhileRevalidating), ..both() };
-        assert_eq!(Plan::new(stale).0.looked(Looked::Asked), Step::Done(Answer::NearStale));
+        assert_eq!(Plan::new(stale).looked(Looked::Asked), Step::Done(Answer::NearStale));
         let asked_for = |proved| {
-            let mut plan = Plan::new(both()).0;
+            let mut plan = Plan::new(both());
             plan.looked(Looked::Asked);
             plan.followed(Followed::Value { began: proved, proved })
         };
@@ -101,7 +101,7 @@ mod look {
 
     #[test]
     fn a_proved_stale_value_is_served_instead_of_waiting() {
-        let serve = |near_stale, looked, demand| Plan::new(Brief { near_stale, demand, ..near() }).0.looked(looked);
+        let serve = |near_stale, looked, demand| Plan::new(Brief { near_stale, demand, ..near() }).looked(looked);
         let (revalidating, on_error) = (Some(Serving::WhileRevalidating), Some(Serving::OnError));
         let resting = Looked::Left { claim: false, resting: true };
         assert_eq!(serve(revalidating, Looked::Flight, Demand::Policy), Step::Done(Answer::NearStale));
@@ -118,22 +118,22 @@ mod look {
     fn without_a_flight_the_far_tier_is_read_or_the_lead_taken() {
         reading(brief());
         reading(both());
-        assert_eq!(Plan::new(near()).0.looked(Looked::Clear), JOIN);
+        assert_eq!(Plan::new(near()).looked(Looked::Clear), JOIN);
     }
 
     #[test]
     fn a_claim_that_was_left_is_inherited_unless_the_source_rests() {
-        let mut plan = Plan::new(brief()).0;
+        let mut plan = Plan::new(brief());
         assert_eq!(plan.looked(Looked::Left { claim: true, resting: false }), JOIN);
         assert_eq!(plan.joined(Joined::Leads { inherited: Some(Kept::Stub) }), LOAD);
         assert_eq!(plan.loaded(Load::Shared, Loaded::Keep), Step::Fill, "under the inherited claim");
-        let mut plan = Plan::new(brief()).0;
+        let mut plan = Plan::new(brief());
         assert_eq!(plan.looked(Looked::Left { claim: true, resting: true }), READ, "there may be a stale value far");
         assert_eq!(
             plan.read(seen(Found::Stale(Some(Serving::OnError)), Claim::Elsewhere)),
             Step::Done(Answer::FarStale)
         );
-        let mut plan = Plan::new(brief()).0;
+        let mut plan = Plan::new(brief());
         plan.looked(Looked::Left { claim: true, resting: true });
         assert_eq!(plan.read(seen(Found::Nothing, Claim::Elsewhere)), Step::Look);
         assert_eq!(plan.looked(Looked::Left { claim: true, resting: true }), JOIN, "it is our own claim that is out");
@@ -156,7 +156,7 @@ mod read {
         assert_eq!(plan.read(seen(Found::Fresh, Claim::Nobody)), JOIN);
         assert_eq!(plan.joined(LEADS), LOAD);
         assert_eq!(plan.loaded(Load::Shared, Loaded::Keep), Step::Fill);
-        let mut plan = Plan::new(Brief { demand: Demand::Anew, ..near() }).0;
+        let mut plan = Plan::new(Brief { demand: Demand::Anew, ..near() });
         plan.looked(Looked::Clear);
         assert_eq!(plan.joined(LEADS), LOAD, "and does not look near again");
     }
@@ -357,11 +357,11 @@ mod join {
 
     #[test]
     fn whoever_leads_looks_near_once_more() {
-        let mut plan = Plan::new(near()).0;
+        let mut plan = Plan::new(near());
         plan.looked(Looked::Clear);
         assert_eq!(plan.joined(LEADS), Step::LookAgain);
         assert_eq!(plan.looked_again(false), LOAD);
-        let mut plan = Plan::new(near()).0;
+        let mut plan = Plan::new(near());
         plan.looked(Looked::Clear);
         plan.joined(LEADS);
         assert_eq!(plan.looked_again(true), Step::Land(Land::Found));
@@ -370,7 +370,7 @@ mod join {
 
     #[test]
     fn a_value_found_near_under_an_inherited_claim_gives_the_claim_back() {
-        let mut plan = Plan::new(both()).0;
+        let mut plan = Plan::new(both());
         plan.looked(Looked::Left { claim: true, resting: false });
         assert_eq!(plan.joined(Joined::Leads { inherited: Some(Kept::Stub) }), Step::LookAgain);
         assert_eq!(plan.looked_again(true), Step::HandBack);
@@ -462,7 +462,7 @@ mod load {
 
     /// A near-only call that leads.
     fn near_loading() -> Plan {
-        let (mut plan, _) = Plan::new(near());
+        let mut plan = Plan::new(near());
         plan.looked(Looked::Clear);
         plan.joined(LEADS);
         plan.looked_again(false);

@@ -67,7 +67,8 @@ impl<T> Asking<T> {
 impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Many<V, W> {
     pub(super) fn new(calls: Vec<Box<CallOfMany<V, W>>>, led_by: LedBy) -> Self {
         let member = |call: Box<CallOfMany<V, W>>| {
-            let (plan, step) = Plan::new(call.brief());
+            let mut plan = Plan::new(call.brief());
+            let step = plan.begin();
             Member { call, plan, step, own: None, follow_until: None, end: None }
         };
         Many { members: calls.into_iter().map(member).collect(), led_by }

@@ -4,7 +4,7 @@ use super::*;
 
 /// A call that has such a copy, up to its validation.
 fn validating() -> Plan {
-    let (mut plan, _) = Plan::new(Brief { near_unproved: true, ..both() });
+    let mut plan = Plan::new(Brief { near_unproved: true, ..both() });
     assert_eq!(plan.looked(Looked::Clear), Step::Validate);
     plan
 }
@@ -35,7 +35,7 @@ fn without_the_far_tier_the_call_loads() {
 
 #[test]
 fn a_load_in_flight_goes_first_and_whoever_loads_anew_asks_nothing() {
-    let unproved = |demand| Plan::new(Brief { near_unproved: true, demand, ..both() }).0;
+    let unproved = |demand| Plan::new(Brief { near_unproved: true, demand, ..both() });
     assert_eq!(unproved(Demand::Policy).looked(Looked::Flight), FOLLOW);
     assert_eq!(unproved(Demand::Fresh).looked(Looked::Clear), Step::Validate, "inside a load it is as good as read");
     assert_eq!(unproved(Demand::Anew).looked(Looked::Clear), READ);
