@@ -8,6 +8,7 @@ use std::time::Duration;
 use cached::macros::{cached, concurrent_cached};
 use equivalent::Equivalent;
 use foldhash::fast::RandomState;
+use memoize::memoize;
 
 use super::{MAX_SIZE, Value, calls, futures, load};
 use crate::harness::{Role, Subject};
@@ -15,7 +16,7 @@ use crate::load::Pair;
 
 const TTL: Duration = Duration::from_secs(3600);
 
-/// A value for which the functions of `cached` are written out below: its attributes take no type parameters.
+/// A value for which the functions of `cached` and `memoize` are written out below: their attributes take no type parameters.
 pub trait Cached: Value {
     fn sync(keys: &'static [Pair]) -> Vec<Box<dyn Subject>>;
     fn asynchronous(keys: &'static [Pair]) -> Vec<Box<dyn Subject>>;
@@ -60,6 +61,14 @@ macro_rules! cached_of {
                 load(id)
             }
 
+            // Without `SharedCache` each thread has a cache of its own. Arguments are kept as they come, so that borrowed
+            // ones must become owned before each call.
+            #[memoize(SharedCache, Capacity: 100_000, TimeToLive: TTL)]
+            fn memoized(id: u64, name: String) -> $value {
+                let _ = name;
+                load(id)
+            }
+
             #[cached(
                 max_size = 100_000,
                 ttl_secs = 3600,
@@ -100,6 +109,9 @@ macro_rules! cached_of {
                         calls("cached #[cached] max_size+ttl", Role::Peer, keys, plain),
                         calls("cached #[cached] max_size+ttl by_key", Role::Peer, keys, by_key),
                         calls("cached #[concurrent_cached] max_size+ttl", Role::Peer, keys, concurrent),
+                        calls("memoize #[memoize] Capacity+TimeToLive", Role::Peer, keys, |id, name| {
+                            memoized(id, name.to_owned())
+                        }),
                     ]
                 }
 
