@@ -14,12 +14,14 @@ use super::{MAX_SIZE, Value, calls, futures, load};
 use crate::harness::{Role, Subject};
 use crate::load::Pair;
 
-const TTL: Duration = Duration::from_secs(3600);
+pub const TTL: Duration = Duration::from_secs(3600);
 
 /// A value for which the functions of `cached` and `memoize` are written out below: their attributes take no type parameters.
 pub trait Cached: Value {
     fn sync(keys: &'static [Pair]) -> Vec<Box<dyn Subject>>;
     fn asynchronous(keys: &'static [Pair]) -> Vec<Box<dyn Subject>>;
+    #[cfg(feature = "hitbox")]
+    fn hitbox(keys: &'static [Pair]) -> Box<dyn Subject>;
 }
 
 macro_rules! cached_of {
@@ -122,6 +124,11 @@ macro_rules! cached_of {
                         futures("cached #[concurrent_cached] max_size+ttl", Role::Peer, keys, concurrent_async),
                     ]
                 }
+
+                #[cfg(feature = "hitbox")]
+                fn hitbox(keys: &'static [Pair]) -> Box<dyn Subject> {
+                    crate::hit::hitbox::$module(keys)
+                }
             }
         }
     };
@@ -173,6 +180,8 @@ pub fn sync<V: Cached>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
 
 pub fn asynchronous<V: Cached>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
     let mut subjects = V::asynchronous(keys);
+    #[cfg(feature = "hitbox")]
+    subjects.push(V::hitbox(keys));
     let moka: &'static moka::future::Cache<Owned, V, RandomState> = Box::leak(Box::new(
         moka::future::Cache::builder()
             .max_capacity(MAX_SIZE)
