@@ -54,10 +54,11 @@ pub struct Record {
 
 impl Record {
     pub fn to_json(&self) -> Value {
+        // Sorted, as serde_json does it by itself, unless a peer brings the feature that keeps the order from here.
         json!({
-            "family": self.family, "case": self.case, "subject": self.subject, "unit": self.unit,
-            "median": self.median, "best": self.best,
-            "ratio_to_limit": self.ratio_to_limit, "ratio_to_best_peer": self.ratio_to_best_peer,
+            "best": self.best, "case": self.case, "family": self.family, "median": self.median,
+            "ratio_to_best_peer": self.ratio_to_best_peer, "ratio_to_limit": self.ratio_to_limit,
+            "subject": self.subject, "unit": self.unit,
         })
     }
 }

@@ -9,7 +9,8 @@
 //! a memcached), `far-throughput` (many callers of one), `far-multi` (many keys at once), `record` (values to bytes and
 //! back), `region` (what a region adds to the far tier's items, and what a near copy saves). A build with `--features
 //! counting` has `storm-memory` too, and one with `--features cost` has `cost` (what an entry and a hit allocate): what they
-//! count slows the others down. Compare figures of one run with each other, never with another's.
+//! count slows the others down. One with `--features hitbox` has that peer in `hit` and `storm`; it is long in compiling.
+//! Compare figures of one run with each other, never with another's.
 
 #[cfg(feature = "cost")]
 mod cost;
@@ -72,7 +73,9 @@ fn usage() -> String {
          --quick    to see that it runs; what bench/results keeps stays as it is\n\
          --json     adds the figures to this file, one JSON object per line\n\
          --results  keeps figures and pictures there instead of in bench/results, those of --quick too\n\
-         --trace    for the family trace: a file with one key per line; or in BENCH_TRACE, separated by colons",
+         --trace    for the family trace: a file with one key per line; or in BENCH_TRACE, separated by colons\n\
+         A build with --features counting has the family storm-memory too, one with cost the family cost, and one with\n\
+         hitbox has that peer in hit and storm.",
         names.join("|")
     )
 }

@@ -28,8 +28,9 @@ pub fn keep(folder: &str, family: &str, arguments: &str, records: &[Record]) -> 
     let path = |ending: &str| Path::new(folder).join(format!("{family}.{ending}"));
     let lines: String = records.iter().map(|record| format!("{}\n", record.to_json())).collect();
     fs::write(path("json"), lines)?;
-    let counting = COUNTS.map_or(String::new(), |(feature, _)| format!("--features {feature} "));
-    let command = format!("cargo run --release --manifest-path bench/Cargo.toml {counting}-- {arguments}");
+    let features = COUNTS.map(|(feature, _)| feature).into_iter().chain(cfg!(feature = "hitbox").then_some("hitbox"));
+    let features: String = features.map(|feature| format!("--features {feature} ")).collect();
+    let command = format!("cargo run --release --manifest-path bench/Cargo.toml {features}-- {arguments}");
     fs::write(path("svg"), plot::svg(family, records, &command))
 }
 

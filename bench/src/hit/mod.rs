@@ -2,6 +2,8 @@
 //!
 //! Every answer is checked to be a hit: after the warm-up the function's body runs no more.
 
+#[cfg(feature = "hitbox")]
+mod hitbox;
 mod ours;
 mod peers;
 

@@ -8,17 +8,20 @@ use std::time::Duration;
 use cached::macros::{cached, concurrent_cached};
 use equivalent::Equivalent;
 use foldhash::fast::RandomState;
+use memoize::memoize;
 
 use super::{MAX_SIZE, Value, calls, futures, load};
 use crate::harness::{Role, Subject};
 use crate::load::Pair;
 
-const TTL: Duration = Duration::from_secs(3600);
+pub const TTL: Duration = Duration::from_secs(3600);
 
-/// A value for which the functions of `cached` are written out below: its attributes take no type parameters.
+/// A value for which the functions of `cached` and `memoize` are written out below: their attributes take no type parameters.
 pub trait Cached: Value {
     fn sync(keys: &'static [Pair]) -> Vec<Box<dyn Subject>>;
     fn asynchronous(keys: &'static [Pair]) -> Vec<Box<dyn Subject>>;
+    #[cfg(feature = "hitbox")]
+    fn hitbox(keys: &'static [Pair]) -> Box<dyn Subject>;
 }
 
 macro_rules! cached_of {
@@ -56,6 +59,14 @@ macro_rules! cached_of {
                 convert = "{ (id, name.to_string()) }"
             )]
             fn concurrent(id: u64, name: &str) -> $value {
+                let _ = name;
+                load(id)
+            }
+
+            // Without `SharedCache` each thread has a cache of its own. Arguments are kept as they come, so that borrowed
+            // ones must become owned before each call.
+            #[memoize(SharedCache, Capacity: 100_000, TimeToLive: TTL)]
+            fn memoized(id: u64, name: String) -> $value {
                 let _ = name;
                 load(id)
             }
@@ -100,6 +111,9 @@ macro_rules! cached_of {
                         calls("cached #[cached] max_size+ttl", Role::Peer, keys, plain),
                         calls("cached #[cached] max_size+ttl by_key", Role::Peer, keys, by_key),
                         calls("cached #[concurrent_cached] max_size+ttl", Role::Peer, keys, concurrent),
+                        calls("memoize #[memoize] Capacity+TimeToLive", Role::Peer, keys, |id, name| {
+                            memoized(id, name.to_owned())
+                        }),
                     ]
                 }
 
@@ -109,6 +123,11 @@ macro_rules! cached_of {
                         futures("cached #[cached] max_size+ttl by_key", Role::Peer, keys, by_key_async),
                         futures("cached #[concurrent_cached] max_size+ttl", Role::Peer, keys, concurrent_async),
                     ]
+                }
+
+                #[cfg(feature = "hitbox")]
+                fn hitbox(keys: &'static [Pair]) -> Box<dyn Subject> {
+                    crate::hit::hitbox::$module(keys)
                 }
             }
         }
@@ -161,6 +180,8 @@ pub fn sync<V: Cached>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
 
 pub fn asynchronous<V: Cached>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
     let mut subjects = V::asynchronous(keys);
+    #[cfg(feature = "hitbox")]
+    subjects.push(V::hitbox(keys));
     let moka: &'static moka::future::Cache<Owned, V, RandomState> = Box::leak(Box::new(
         moka::future::Cache::builder()
             .max_capacity(MAX_SIZE)

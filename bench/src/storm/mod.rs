@@ -4,6 +4,8 @@
 //! of them is long in coming to its call. The limit is the load alone. Family `storm-memory`, in a build that counts,
 //! tells what the callers had allocated while they waited.
 
+#[cfg(feature = "hitbox")]
+mod hitbox;
 mod ours;
 mod peers;
 mod processes;
@@ -80,6 +82,8 @@ fn of_tasks(alone: Role) -> Vec<Storm> {
     let runtime = Arc::new(runtime.expect("a runtime"));
     let mut storms = ours::of_tasks(&runtime);
     storms.extend(peers::of_tasks(&runtime));
+    #[cfg(feature = "hitbox")]
+    storms.push(hitbox::of_tasks(&runtime));
     storms.push(tasks("no cache: each caller loads", alone, &runtime, load_async));
     storms
 }
