@@ -40,6 +40,7 @@ pub trait Subject: Sync {
 }
 
 /// One figure.
+#[derive(Clone)]
 pub struct Record {
     pub family: &'static str,
     pub case: String,

@@ -17,6 +17,12 @@ const COUNTS: Option<(&str, &str)> = match (cfg!(feature = "cost"), cfg!(feature
     (false, false) => None,
 };
 
+/// Cases that have a picture of their own, for a reader in a hurry: `<family>-in-brief.svg`.
+const IN_BRIEF: [(&str, &[&str]); 2] = [
+    ("hit", &["u64, 1 thr, sync", "String 100 B, 1 thr, sync"]),
+    ("storm", &["2,000 tasks, p99", "4 processes x 10 threads, memcached, p99"]),
+];
+
 /// Whether a run's figures are worth it. A build that counts keeps what is counted, and no times.
 pub fn is_kept(effort: Effort, family: &str) -> bool {
     effort == Effort::Full && COUNTS.is_none_or(|(_, counted)| counted == family)
@@ -31,7 +37,12 @@ pub fn keep(folder: &str, family: &str, arguments: &str, records: &[Record]) -> 
     let features = COUNTS.map(|(feature, _)| feature).into_iter().chain(cfg!(feature = "hitbox").then_some("hitbox"));
     let features: String = features.map(|feature| format!("--features {feature} ")).collect();
     let command = format!("cargo run --release --manifest-path bench/Cargo.toml {features}-- {arguments}");
-    fs::write(path("svg"), plot::svg(family, records, &command))
+    fs::write(path("svg"), plot::svg(family, records, &command))?;
+    for (_, cases) in IN_BRIEF.iter().filter(|(name, _)| *name == family) {
+        let records: Vec<Record> = records.iter().filter(|record| cases.contains(&&*record.case)).cloned().collect();
+        fs::write(path("svg").with_file_name(format!("{family}-in-brief.svg")), plot::svg(family, &records, &command))?;
+    }
+    Ok(())
 }
 
 /// Behind what the file has already.

@@ -21,31 +21,28 @@ pub const NAMESPACE: &str = "profile";
 const TTL: Duration = Duration::from_secs(3600);
 
 pub fn sync<V: Attribute>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
-    configure();
     let memoised = Memoised::new();
     vec![
-        calls("cache #[cached]", Role::Ours, keys, V::sync),
+        V::sync(keys),
         calls("cache-memory: key + visit", Role::Ours, keys, move |id, name| memoised.call::<V>(id, name)),
     ]
 }
 
 pub fn asynchronous<V: Attribute>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
-    configure();
     let memoised: &'static Memoised = Box::leak(Box::new(Memoised::new()));
     let call = move |id, name| async move { memoised.call::<V>(id, name) };
     vec![V::asynchronous(keys), futures("cache-memory: key + visit", Role::Ours, keys, call)]
 }
 
-static REGION: Region = Region::named("hit");
-
-fn configure() {
-    let settings = Settings::new().ttl(TTL).near(format!("memory://?entries={}", 6 * MAX_SIZE));
-    registry().configure("hit", settings).expect("good settings");
+/// Each function has a region of its own, as each peer's has a cache of its own.
+fn configure(region: &Region) {
+    let settings = Settings::new().ttl(TTL).near(format!("memory://?entries={MAX_SIZE}"));
+    registry().configure(region.name(), settings).expect("good settings");
 }
 
 /// A value for which the cached functions are written out below.
 pub trait Attribute: Value {
-    fn sync(id: u64, name: &'static str) -> Self;
+    fn sync(keys: &'static [Pair]) -> Box<dyn Subject>;
     fn asynchronous(keys: &'static [Pair]) -> Box<dyn Subject>;
 }
 
@@ -54,26 +51,31 @@ macro_rules! attribute_of {
         mod $module {
             use super::*;
 
+            static SYNC: Region = Region::named($sync);
+            static ASYNC: Region = Region::named($async);
+
             #[allow(dead_code)]
-            #[cached(REGION, $sync)]
+            #[cached(SYNC, "profile")]
             fn plain(id: u64, name: &str) -> $value {
                 let _ = name;
                 load(id)
             }
 
             #[allow(dead_code)]
-            #[cached(REGION, $async)]
+            #[cached(ASYNC, "profile")]
             async fn plain_async(id: u64, name: &str) -> $value {
                 let _ = name;
                 load(id)
             }
 
             impl Attribute for $value {
-                fn sync(id: u64, name: &'static str) -> Self {
-                    plain(id, name)
+                fn sync(keys: &'static [Pair]) -> Box<dyn Subject> {
+                    configure(&SYNC);
+                    calls("cache #[cached]", Role::Ours, keys, plain)
                 }
 
                 fn asynchronous(keys: &'static [Pair]) -> Box<dyn Subject> {
+                    configure(&ASYNC);
                     futures("cache #[cached] async", Role::Ours, keys, plain_async)
                 }
             }

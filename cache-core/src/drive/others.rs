@@ -116,7 +116,7 @@ where
         match &landing {
             Landing::Begun(flight) => {
                 self.flight = Some(flight.clone());
-                return Followed::Begun;
+                Followed::Begun
             }
             Landing::Value { value, .. } if !value.value().is::<O::Value>() => {
                 self.other_type();

@@ -96,7 +96,7 @@ where
         lead.leave(None);
         let now = self.state.clock.now();
         match own {
-            Ok(held) => Ok(Held::Shared(self.land_value(lead, land, held.into_value(), now))),
+            Ok(held) => Ok(Held::Shared(self.land_value(*lead, land, held.into_value(), now))),
             Err(failure) => {
                 let landing = match land {
                     Land::StaleOnError => self.stale_landing(&mut lead, now),
@@ -151,7 +151,7 @@ where
     }
 
     /// Ends the flight with the loaded value, which others hold from then on.
-    fn land_value(&mut self, lead: Box<Lead>, land: Land, value: O::Value, now: Tick) -> Arc<Object<O::Value>> {
+    fn land_value(&mut self, lead: Lead, land: Land, value: O::Value, now: Tick) -> Arc<Object<O::Value>> {
         // A load proves its value as of the instant at which it began; a held verdict, as of when that was asked for; and
         // where the near tier is the only one, the board knows at this instant whether the key was voided.
         let began = lead.flight().began();

@@ -34,7 +34,8 @@ pub(crate) struct Pool {
 #[derive(Debug, Default)]
 struct State {
     /// Those not in use, the one used last at the end.
-    idle: Vec<Connection>,
+    #[allow(clippy::vec_box, reason = "each exchange moves one out and in")]
+    idle: Vec<Box<Connection>>,
     /// How many there are, lent ones included.
     open: usize,
     /// How many callers wait for one: to wake up nobody is a system call too.
@@ -45,7 +46,7 @@ struct State {
 /// connection that failed is taken out before.
 struct Lent<'a> {
     pool: &'a Pool,
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     /// When it was lent.
     since: Instant,
 }
@@ -103,7 +104,7 @@ impl Pool {
     }
 
     /// It was used at `now`.
-    fn give_back(&self, connection: Option<Connection>, now: Instant) {
+    fn give_back(&self, connection: Option<Box<Connection>>, now: Instant) {
         let mut state = self.state();
         let superfluous = match connection {
             Some(mut connection) if connection.is_clean() && state.idle.len() < self.settings.max_idle => {
@@ -200,7 +201,8 @@ impl Exchange<'_> {
     fn begin_anew(&mut self, message: &mut dyn Message) -> Result<(), Trouble> {
         self.is_repeated = true;
         let pool = self.lent.pool;
-        let mut connection = Connection::open(&pool.node, self.budget.at_most(pool.settings.connect_timeout))?;
+        let mut connection =
+            Box::new(Connection::open(&pool.node, self.budget.at_most(pool.settings.connect_timeout))?);
         self.progress = connection.begin(message, self.budget, Instant::now())?;
         self.lent.connection = Some(connection);
         Ok(())
@@ -283,7 +285,7 @@ mod tests {
         let pool = pool(&server);
         let connect = || Some(Connection::open(&pool.node, Budget::of(MINUTE)).unwrap());
         let mut lent: Vec<Lent<'_>> = (0..4).map(|_| pool.lend(Budget::of(MINUTE)).unwrap()).collect();
-        lent.iter_mut().for_each(|lent| lent.connection = connect());
+        lent.iter_mut().for_each(|lent| lent.connection = connect().map(Box::new));
         assert_eq!(pool.state().open, 4);
         drop(lent);
         let (open, idle, made) = connections(&pool, &server);
@@ -317,7 +319,7 @@ mod tests {
         let pool = pool(&server);
         let connect = || Some(Connection::open(&pool.node, Budget::of(MINUTE)).unwrap());
         let mut lent: Vec<Lent<'_>> = (0..2).map(|_| pool.lend(Budget::of(MINUTE)).unwrap()).collect();
-        lent.iter_mut().for_each(|lent| lent.connection = connect());
+        lent.iter_mut().for_each(|lent| lent.connection = connect().map(Box::new));
         drop(lent);
         pool.state().idle[0].used -= MINUTE;
         exchange(&pool);
