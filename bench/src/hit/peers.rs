@@ -1,9 +1,12 @@
 //! The peers: products that do the same, and structures that do less.
 
 use std::borrow::Borrow;
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
+use std::hint::black_box;
+use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cached::macros::{cached, concurrent_cached};
 use equivalent::Equivalent;
@@ -175,7 +178,34 @@ pub fn sync<V: Cached>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
         })
     };
     subjects.push(calls("scc::HashIndex peek_with, no bound, no ttl", Role::Beside, keys, call));
+    subjects.push(Box::new(OwnMap::<V> { keys, value: PhantomData }));
     subjects
+}
+
+/// A map that no other thread reads: each thread makes its own before it is timed.
+struct OwnMap<V> {
+    keys: &'static [Pair],
+    value: PhantomData<fn() -> V>,
+}
+
+impl<V: Value> Subject for OwnMap<V> {
+    fn name(&self) -> &str {
+        "HashMap of the thread's own, no bound, no ttl"
+    }
+
+    fn role(&self) -> Role {
+        Role::Beside
+    }
+
+    fn ask(&self, picks: &[u32]) -> Duration {
+        let own = |(id, name): &Pair| (Owned(*id, (*name).to_owned()), V::of(*id));
+        let map: HashMap<Owned, V, RandomState> = self.keys.iter().map(own).collect();
+        let start = Instant::now();
+        for pick in picks {
+            drop(black_box(map.get(&self.keys[*pick as usize] as &dyn Parts).cloned()));
+        }
+        start.elapsed()
+    }
 }
 
 pub fn asynchronous<V: Cached>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
