@@ -31,18 +31,16 @@ pub fn is_kept(effort: Effort, family: &str) -> bool {
 /// Figures and picture, in place of those from before. `arguments` are those of the command that makes them again.
 pub fn keep(folder: &str, family: &str, arguments: &str, records: &[Record]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let path = |ending: &str| Path::new(folder).join(format!("{family}.{ending}"));
+    let path = |rest: &str| Path::new(folder).join(format!("{family}{rest}"));
     let lines: String = records.iter().map(|record| format!("{}\n", record.to_json())).collect();
-    fs::write(path("json"), lines)?;
+    fs::write(path(".json"), lines)?;
     let features = COUNTS.map(|(feature, _)| feature).into_iter().chain(cfg!(feature = "hitbox").then_some("hitbox"));
     let features: String = features.map(|feature| format!("--features {feature} ")).collect();
     let command = format!("cargo run --release --manifest-path bench/Cargo.toml {features}-- {arguments}");
-    fs::write(path("svg"), plot::svg(family, records, &command))?;
-    for (_, cases) in IN_BRIEF.iter().filter(|(name, _)| *name == family) {
-        let records: Vec<Record> = records.iter().filter(|record| cases.contains(&&*record.case)).cloned().collect();
-        fs::write(path("svg").with_file_name(format!("{family}-in-brief.svg")), plot::svg(family, &records, &command))?;
-    }
-    Ok(())
+    fs::write(path(".svg"), plot::svg(family, records, &command))?;
+    let Some((_, cases)) = IN_BRIEF.iter().find(|(name, _)| *name == family) else { return Ok(()) };
+    let records: Vec<Record> = records.iter().filter(|record| cases.contains(&&*record.case)).cloned().collect();
+    fs::write(path("-in-brief.svg"), plot::svg(family, &records, &command))
 }
 
 /// Behind what the file has already.

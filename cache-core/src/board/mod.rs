@@ -325,7 +325,7 @@ impl Visit {
                 released.into_iter().for_each(|released| released.tell(&flight));
                 let fence = left.filter(|left| now < left.ends).and_then(|left| left.fence);
                 // The visit of the lead is another one: it outlives the call's if the call is dropped first.
-                let visit = self.board.visit(self.key.as_ref());
+                let visit = self.board.visit(self.key());
                 Joined::Leads(Box::new(Lead { visit, flight, mark, inherited: fence, leaves: None, landed: false }))
             }
             Err(flight) => Joined::Follows(flight),
@@ -346,9 +346,9 @@ impl Visit {
 
     /// Leaves a claim that this call won and will not use to the next load of this process, unless one is running.
     pub fn leave(&self, left: Left, now: Tick) {
-        let mut shard = self.board.shard_of(self.key.as_ref().hash());
+        let mut shard = self.shard();
         if shard.may_keep(now) {
-            shard.change(self.key.as_ref(), |slot| {
+            shard.change(self.key(), |slot| {
                 if slot.flight.is_none() && slot.left.is_none() {
                     slot.left = Some(left);
                 }
@@ -368,8 +368,12 @@ impl Visit {
         })
     }
 
+    fn shard(&self) -> MutexGuard<'_, Shard> {
+        self.board.shard_of(self.key().hash())
+    }
+
     fn slot<T>(&self, change: impl FnOnce(&mut Slot) -> T) -> T {
-        let mut shard = self.board.shard_of(self.key.as_ref().hash());
+        let mut shard = self.shard();
         let shard = &mut *shard;
         let slot = shard.slots.entry(self.key.clone()).or_default();
         let before = usize::from(slot.left.is_some());
@@ -382,7 +386,7 @@ impl Visit {
 impl Drop for Visit {
     fn drop(&mut self) {
         self.answer(Landing::Abandoned);
-        self.board.shard_of(self.key.as_ref().hash()).change(self.key.as_ref(), |slot| slot.visitors -= 1);
+        self.shard().change(self.key(), |slot| slot.visitors -= 1);
     }
 }
 
@@ -427,7 +431,7 @@ impl Lead {
 
     fn end(&mut self, now: Tick, conclude: impl FnOnce(Standing) -> Landing) {
         self.landed = true;
-        let mut shard = self.visit.board.shard_of(self.visit.key().hash());
+        let mut shard = self.visit.shard();
         let leaves = self.leaves.take().filter(|_| shard.may_keep(now));
         let landing = shard.change(self.visit.key(), |slot| {
             let standing = if Mark(slot.voids) == self.mark { Standing::Current } else { Standing::Void };

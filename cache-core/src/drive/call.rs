@@ -30,7 +30,7 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     pub(super) namespace: Arc<NamespaceState>,
     pub(super) keep: Conditions<O::Value>,
     pub(super) sharing: S,
-    pub(super) types: PhantomData<Types<R, O, W>>,
+    types: PhantomData<Types<R, O, W>>,
     /// The region's holds if there is none.
     pub(super) own_policy: Option<Box<Policy>>,
     /// The function's version, part of each record.

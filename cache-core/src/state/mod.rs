@@ -145,7 +145,7 @@ impl RegionState {
         }
     }
 
-    /// The policy of a function that differs by `own` from its region's.
+    /// The policy of a function that differs by `own` from its region's; `None` if it does not.
     ///
     /// # Errors
     ///
