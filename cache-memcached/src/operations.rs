@@ -16,12 +16,10 @@ use crate::drain;
 use crate::pending::Due;
 use crate::proto::{Code, Delete, Get, Key, Left, Reply, Request, Set};
 use crate::trouble::Trouble;
-use crate::work::{Answer, Ask, Unsent};
+use crate::work::{Answered, Ask, Unsent};
 
 /// Beyond it memcached takes a TTL for an absolute time.
 pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
-pub(crate) type Answered = Result<Answer, Trouble>;
 
 impl Memcached {
     pub(crate) fn read_asks<'a>(&self, read: &Read<'a>) -> impl Iterator<Item = Ask<'a>> {
@@ -43,17 +41,17 @@ impl Memcached {
             let ttl = (take.kept != Kept::Stale).then_some(lease);
             let free = Request::Delete(Delete { cas: Some(take.token.0), mark_stale: true, ttl, ..Delete::new(key) });
             let get = Request::Get(Get { value: true, meta: true, vivify: Some(lease), ..Get::new(key) });
-            Ask { before: Some(free), ..self.ask(take.key, Some(get), true) }
+            Ask { before: Some(Box::new(free)), ..self.ask(take.key, Some(get), true) }
         };
         takes.iter().map(ask)
     }
 
     /// What the reply to `mg` tells. Whether `md` was let through before it says nothing about who won.
-    pub(crate) fn seen(&self, key: &FarKey, answer: Answered) -> Result<Seen> {
-        let answer = answer.map_err(|trouble| self.failed(key, &trouble))?;
+    pub(crate) fn seen(&self, key: &FarKey, answer: Answered<'_>) -> Result<Seen> {
+        let answer = answer.map_err(|trouble| self.failed(key, trouble))?;
         let Some(reply) = answer.reply else { return Err(self.odd(key, None)) };
         if !matches!(reply.code, Code::Value | Code::Missing) {
-            return Err(self.odd(key, Some(&reply)));
+            return Err(self.odd(key, Some(reply)));
         }
         let claim = match () {
             () if reply.won => Claim::Won,
@@ -61,14 +59,14 @@ impl Memcached {
             () => Claim::Nobody,
         };
         Ok(Seen {
-            token: token(&reply),
+            token: token(reply),
             claim,
             marked_stale: reply.stale,
-            left: left(&reply),
+            left: left(reply),
             grace: Duration::from_secs(reply.client_flags.unwrap_or(0).into()),
             // An item of no bytes is the mark of a claim.
-            record: reply.value.filter(|value| !value.is_empty()),
-            generations: answer.generations,
+            record: reply.value.take().filter(|value| !value.is_empty()),
+            generations: answer.generations.clone(),
             remembered: false,
             proved: answer.proved,
         })
@@ -88,18 +86,18 @@ impl Memcached {
         fills.iter().map(ask)
     }
 
-    pub(crate) fn filled(&self, fill: &Fill<'_>, answer: Answered) -> Result<Filled> {
+    pub(crate) fn filled(&self, fill: &Fill<'_>, answer: Answered<'_>) -> Result<Filled> {
         if let Some(error) = refusal(fill) {
             return Err(error);
         }
-        let answer = answer.map_err(|trouble| self.failed(fill.key, &trouble))?;
-        let outcome = match (answer.unsent, answer.reply.as_ref()) {
+        let answer = answer.map_err(|trouble| self.failed(fill.key, trouble))?;
+        let outcome = match (answer.unsent, answer.reply.as_deref()) {
             (Some(Unsent::TooLarge(limit)), _) => FillOutcome::TooLarge { limit },
             (_, Some(reply)) if reply.code == Code::Done => FillOutcome::Stored(self.stored_token(fill.key, reply)),
             (_, Some(reply)) if matches!(reply.code, Code::Changed | Code::NotFound) => FillOutcome::Superseded,
             (_, other) => return Err(self.odd(fill.key, other)),
         };
-        Ok(Filled { outcome, generations: answer.generations, proved: answer.proved })
+        Ok(Filled { outcome, generations: answer.generations.clone(), proved: answer.proved })
     }
 
     pub(crate) fn hand_back_asks<'a>(&self, claims: &[HandBack<'a>]) -> impl Iterator<Item = Ask<'a>> {
@@ -111,16 +109,17 @@ impl Memcached {
         claims.iter().map(ask)
     }
 
-    pub(crate) fn returned(&self, claim: &HandBack<'_>, answer: Answered) -> Result<Returned> {
-        let answer = answer.map_err(|trouble| self.failed(claim.key, &trouble))?;
-        let held = match answer.reply.as_ref().map(|reply| &reply.code) {
+    pub(crate) fn returned(&self, claim: &HandBack<'_>, answer: Answered<'_>) -> Result<Returned> {
+        let answer = answer.map_err(|trouble| self.failed(claim.key, trouble))?;
+        let reply = answer.reply.as_deref();
+        let held = match reply.map(|reply| &reply.code) {
             Some(Code::Done) => true,
             Some(Code::Changed | Code::NotFound) => false,
             // Its lease ends by itself; whether it still stands, nobody knows.
             None if answer.unsent == Some(Unsent::Unfenced) => false,
-            _ => return Err(self.odd(claim.key, answer.reply.as_ref())),
+            _ => return Err(self.odd(claim.key, reply)),
         };
-        Ok(Returned { held, generations: answer.generations, proved: answer.proved })
+        Ok(Returned { held, generations: answer.generations.clone(), proved: answer.proved })
     }
 
     pub(crate) fn validate_asks<'a>(&self, keys: &'a [FarKey]) -> impl Iterator<Item = Ask<'a>> {
@@ -129,24 +128,30 @@ impl Memcached {
     }
 
     /// What goes out after the replies of a validation: each claim that came by accident goes back.
-    pub(crate) fn accident_asks<'a>(&self, keys: &'a [FarKey], answers: &[Answered]) -> impl Iterator<Item = Ask<'a>> {
-        let ask = |(key, answer): (&'a FarKey, &Answered)| {
-            let won = answer.as_ref().ok()?.reply.as_ref().filter(|reply| reply.won)?;
+    pub(crate) fn accident_asks<'a, 'w>(
+        &self,
+        keys: &'a [FarKey],
+        answers: impl Iterator<Item = Answered<'w>>,
+    ) -> impl Iterator<Item = Ask<'a>> {
+        let ask = |(key, answer): (&'a FarKey, Answered<'w>)| {
+            let won = answer.ok()?.reply.filter(|reply| reply.won)?;
             let delete = Delete { cas: won.cas, mark_stale: true, ..Delete::new(bytes(key)) };
             Some(self.ask(key, Some(Request::Delete(delete)), false))
         };
         keys.iter().zip(answers).filter_map(ask)
     }
 
-    pub(crate) fn checked(&self, key: &FarKey, answer: Answered) -> Result<Check> {
-        let answer = answer.map_err(|trouble| self.failed(key, &trouble))?;
-        let reply = answer.reply.as_ref().filter(|reply| matches!(reply.code, Code::Done | Code::Missing));
-        let Some(reply) = reply else { return Err(self.odd(key, answer.reply.as_ref())) };
+    pub(crate) fn checked(&self, key: &FarKey, answer: Answered<'_>) -> Result<Check> {
+        let answer = answer.map_err(|trouble| self.failed(key, trouble))?;
+        let reply = match answer.reply.as_deref() {
+            Some(reply) if matches!(reply.code, Code::Done | Code::Missing) => reply,
+            other => return Err(self.odd(key, other)),
+        };
         Ok(Check {
             token: token(reply).filter(|_| reply.size.is_some_and(|size| size > 0)),
             marked_stale: reply.stale,
             left: left(reply),
-            generations: answer.generations,
+            generations: answer.generations.clone(),
             proved: answer.proved,
         })
     }
@@ -185,24 +190,28 @@ impl Memcached {
         self.nodes().iter().map(|node| node.owed()).sum()
     }
 
-    pub(crate) fn invalidated(&self, key: &FarKey, region: &FarKey, answer: Answered) -> Invalidated {
+    pub(crate) fn invalidated(&self, key: &FarKey, region: &FarKey, answer: Answered<'_>) -> Invalidated {
         self.invalidated_on(self.owner(key), &[key, region], answer)
     }
 
     /// An invalidation is done when the node has answered it, or owes neither it nor what may have taken its place.
-    fn invalidated_on(&self, node: usize, owed: &[&FarKey], answer: Answered) -> Invalidated {
+    fn invalidated_on(&self, node: usize, owed: &[&FarKey], answer: Answered<'_>) -> Invalidated {
         let node = self.nodes().node(node);
         // What is owed still may be another caller's invalidation of the same key, made after this one was sent. And another
         // request of this process may have replayed this one.
         if answer.as_ref().is_ok_and(|answer| answer.replayed) || !owed.iter().any(|key| node.owes(key)) {
             return Invalidated::Done;
         }
-        let trouble = answer.err().unwrap_or(Trouble::Owed);
+        let trouble = answer.err().unwrap_or(&Trouble::Owed);
         Invalidated::Pending(trouble.at(&node.name))
     }
 
     /// One answer per scope from one per scope and node.
-    pub(crate) fn bumped(&self, scopes: &[FarKey], mut answers: impl Iterator<Item = Answered>) -> Vec<Invalidated> {
+    pub(crate) fn bumped<'w>(
+        &self,
+        scopes: &[FarKey],
+        mut answers: impl Iterator<Item = Answered<'w>>,
+    ) -> Vec<Invalidated> {
         let of_scope = |scope: &FarKey| {
             let mut all = Invalidated::Done;
             for (node, answer) in answers.by_ref().take(self.nodes().count()).enumerate() {

@@ -5,11 +5,11 @@ use cache_core::error::{Error, Result};
 use cache_core::key::FarKey;
 
 use crate::backend::Memcached;
-use crate::operations::{Answered, bytes, token, whole_seconds};
+use crate::operations::{bytes, token, whole_seconds};
 use crate::proto::{Code, Delete, Get, Request, Set};
 use crate::split::{Manifest, Split};
 use crate::trouble::Trouble;
-use crate::work::{Answer, Ask};
+use crate::work::{Answer, Answered, Ask};
 
 impl Memcached {
     /// Whether the slot is as it was, asked before the parts of a record are sent in vain.
@@ -19,14 +19,13 @@ impl Memcached {
     }
 
     /// `None` if it is; otherwise what came of the fill.
-    pub(crate) fn standing(&self, fill: &Fill<'_>, mut answers: Vec<Answered>) -> Result<Option<Filled>> {
-        let answer = answers.pop().unwrap_or(Err(Trouble::closed(false)));
-        let answer = answer.map_err(|trouble| self.failed(fill.key, &trouble))?;
-        let Some(reply) = &answer.reply else { return Err(self.odd(fill.key, None)) };
+    pub(crate) fn standing(&self, fill: &Fill<'_>, answer: Answered<'_>) -> Result<Option<Filled>> {
+        let Answer { reply, generations, proved, .. } = answer.map_err(|trouble| self.failed(fill.key, trouble))?;
+        let Some(reply) = reply else { return Err(self.odd(fill.key, None)) };
         if token(reply) == Some(fill.token) {
             return Ok(None);
         }
-        let Answer { generations, proved, .. } = answer;
+        let generations = generations.clone();
         Ok(Some(Filled { outcome: FillOutcome::Superseded, generations, proved }))
     }
 
@@ -39,11 +38,11 @@ impl Memcached {
     }
 
     /// Whether all parts are there.
-    pub(crate) fn parts_filled(&self, fill: &Fill<'_>, answers: impl Iterator<Item = Answered>) -> Result<()> {
+    pub(crate) fn parts_filled<'w>(&self, fill: &Fill<'_>, answers: impl Iterator<Item = Answered<'w>>) -> Result<()> {
         for answer in answers {
-            match answer.map_err(|trouble| self.failed(fill.key, &trouble))?.reply {
+            match answer.map_err(|trouble| self.failed(fill.key, trouble))?.reply {
                 Some(reply) if reply.code == Code::Done => {}
-                other => return Err(self.odd(fill.key, other.as_ref())),
+                other => return Err(self.odd(fill.key, other.as_deref())),
             }
         }
         Ok(())
@@ -92,25 +91,25 @@ impl Parts {
 
     /// Puts each record in the place of its manifest. A manifest whose parts do not come stays, and is read as torn; of
     /// one whose node failed meanwhile nothing is known.
-    pub(crate) fn join(
-        self,
+    pub(crate) fn join<'w>(
+        &self,
         client: &Memcached,
-        mut answers: impl Iterator<Item = Answered>,
+        mut answers: impl Iterator<Item = Answered<'w>>,
         seen: &mut [Result<Seen>],
     ) {
         let mut keys = self.keys.iter();
-        for (place, manifest, count) in self.records {
+        for (place, manifest, count) in &self.records {
             let mut failed = None;
-            let parts = keys.by_ref().zip(answers.by_ref()).take(count).map(|((node, _), answer)| match answer {
-                Ok(answer) => answer.reply.and_then(|reply| reply.value),
+            let parts = keys.by_ref().zip(answers.by_ref()).take(*count).map(|((node, _), answer)| match answer {
+                Ok(answer) => answer.reply.and_then(|reply| reply.value.take()),
                 Err(trouble) => {
                     failed = Some(trouble.at(&client.nodes().node(*node).name));
                     None
                 }
             });
             let parts: Vec<_> = parts.collect();
-            match (failed, manifest.join(parts.into_iter()), &mut seen[place]) {
-                (Some(error), ..) => seen[place] = Err(error),
+            match (failed, manifest.join(parts.into_iter()), &mut seen[*place]) {
+                (Some(error), ..) => seen[*place] = Err(error),
                 (None, Some(record), Ok(seen)) => seen.record = Some(record),
                 _ => {}
             }

@@ -7,7 +7,7 @@ use std::io::IoSliceMut;
 
 use crate::batch::Awaited;
 use crate::inbox::Inbox;
-use crate::proto::{Broken, Features, NO_END, Open, Parsed, Reply, VALUE_END, parse};
+use crate::proto::{Broken, Features, NO_END, Named, Open, Parsed, Reply, VALUE_END, parse};
 
 /// How much memory there is for a value beyond what has come of it, in bytes.
 const STEP: usize = 4 << 20;
@@ -65,6 +65,10 @@ impl Replies {
         inbox: &mut Inbox,
         features: Features,
     ) -> Result<Absorbed, Broken> {
+        // As many as there are of most requests: a list that grows is copied again and again.
+        if self.replies.is_empty() {
+            self.replies.reserve(awaited.expected.len());
+        }
         while let Some(expected) = awaited.expected.get(self.answered).copied() {
             let mut reply = match self.partial.take() {
                 Some(partial) => match partial.end(inbox)? {
@@ -86,8 +90,8 @@ impl Replies {
                     Parsed::Cut => return Ok(Absorbed::Incomplete),
                 },
             };
-            if let Some(hash) = reply.key_hash {
-                reply.place = self.pass(&awaited.listed, hash)?;
+            if let Named::Hash(hash) = reply.named {
+                reply.named = Named::Place(self.pass(&awaited.listed, hash)?);
             }
             self.answered += usize::from(expected.ends_with(&reply.code));
             self.replies.push(reply);

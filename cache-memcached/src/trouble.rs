@@ -41,6 +41,8 @@ pub(crate) enum Trouble {
     Owed,
     /// The node refused to carry out an invalidation.
     Refused(String),
+    /// Nothing was said to the node, or not all that was to be said.
+    Unfinished,
 }
 
 impl Trouble {
@@ -94,6 +96,7 @@ impl fmt::Display for Trouble {
                 "so many invalidations wait for the node that another generation of the region stands for them",
             ),
             Trouble::Refused(reply) => write!(f, "the node refused an invalidation: {reply}"),
+            Trouble::Unfinished => f.write_str("the operation was not finished"),
         }
     }
 }

@@ -54,7 +54,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) node: usize,
     pub(crate) key: &'a FarKey,
     /// What goes before the request, and whose reply tells nothing.
-    pub(crate) before: Option<Request<'a>>,
+    pub(crate) before: Option<Box<Request<'a>>>,
     /// None where only what is owed is to be sent.
     pub(crate) request: Option<Request<'a>>,
     /// Whether the request is a read that must be of one life of the server with the generations.
@@ -79,17 +79,20 @@ impl Ask<'_> {
     }
 }
 
-/// What came of an [`Ask`].
+/// What came of an [`Ask`], and stays where it lies: replies are looked at there, and their values are taken out.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Answer<'w> {
     /// The reply to its request; none if that was not sent.
-    pub(crate) reply: Option<Reply>,
+    pub(crate) reply: Option<&'w mut Reply>,
     pub(crate) unsent: Option<Unsent>,
     /// Whether what the node was owed for the key went out in front, and was carried out.
     pub(crate) replayed: bool,
-    pub(crate) generations: Generations,
+    pub(crate) generations: &'w Generations,
     pub(crate) proved: Tick,
 }
+
+/// An answer, or why there is none.
+pub(crate) type Answered<'w> = Result<Answer<'w>, &'w Trouble>;
 
 /// Why a request was not sent to the server that would have got it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +138,7 @@ impl<'a> Work<'a> {
     /// Dated now, before anything is queued.
     pub(crate) fn new(asks: impl Iterator<Item = Ask<'a>>, scopes: &'a [FarKey], clock: &'a Clock) -> Self {
         let started = clock.now();
+        let room = asks.size_hint().0.max(1);
         let mut parts = SmallVec::<[Asking<'a>; 1]>::new();
         // The part of each node that has one.
         let mut known = SmallVec::<[Option<usize>; 8]>::new();
@@ -144,8 +148,8 @@ impl<'a> Work<'a> {
                 known.resize(node + 1, None);
             }
             let part = *known[node].get_or_insert_with(|| {
-                // One is the usual number, and the room for it is small.
-                let (asked, replays, missing) = (Vec::with_capacity(1), Vec::new(), Vec::new());
+                // Nearly all of many if there is one node, and the one if there is one.
+                let (asked, replays, missing) = (Vec::with_capacity(room), Vec::new(), Vec::new());
                 parts.push(Asking { node, asked, scopes, started, clock, replays, missing, trips: 0, outcome: None });
                 parts.len() - 1
             });
@@ -182,8 +186,8 @@ impl<'a> Work<'a> {
     }
 
     /// The answer to each ask, in order.
-    pub(crate) fn finish(mut self) -> impl Iterator<Item = Result<Answer, Trouble>> {
-        let mut parts: SmallVec<[_; 1]> = self.parts.drain(..).map(|part| part.finish().peekable()).collect();
+    pub(crate) fn answers(&mut self) -> impl Iterator<Item = Answered<'_>> {
+        let mut parts: SmallVec<[_; 1]> = self.parts.iter_mut().map(|part| part.answers().peekable()).collect();
         iter::from_fn(move || {
             let next = match &mut parts[..] {
                 [part] => part,
@@ -191,6 +195,11 @@ impl<'a> Work<'a> {
             };
             next.next().map(|(_, answer)| answer)
         })
+    }
+
+    /// The answer to the only ask.
+    pub(crate) fn answer(&mut self) -> Answered<'_> {
+        self.answers().next().unwrap_or(Err(&Trouble::Unfinished))
     }
 }
 
@@ -247,13 +256,14 @@ impl Part for Asking<'_> {
 
 impl Asking<'_> {
     /// The answers, and the places of their asks.
-    fn finish(self) -> impl Iterator<Item = (usize, Result<Answer, Trouble>)> {
+    fn answers(&mut self) -> impl Iterator<Item = (usize, Answered<'_>)> {
         let Asking { asked, outcome, started, replays, .. } = self;
-        let outcome = outcome.unwrap_or_else(|| Err(Trouble::Dead("the operation was not finished".to_owned())));
-        asked.into_iter().map(move |Asked { ask, place, reply, unsent, .. }| {
-            let replayed = replays.iter().any(|replay| replay.key == *ask.key);
-            let answer = |generations| Answer { reply, unsent, replayed, generations, proved: started };
-            (place, outcome.clone().map(answer))
+        let outcome = outcome.as_ref().unwrap_or(&Err(Trouble::Unfinished)).as_ref();
+        let (replays, proved) = (&*replays, *started);
+        asked.iter_mut().map(move |Asked { ask, place, reply, unsent, .. }| {
+            let replayed = replays.binary_search_by(|replay| replay.key.cmp(ask.key)).is_ok();
+            let reply = reply.as_mut();
+            (*place, outcome.map(|generations| Answer { reply, unsent: *unsent, replayed, generations, proved }))
         })
     }
 

@@ -23,20 +23,20 @@ use crate::node::{Node, UnderWay};
 use crate::operations::each;
 use crate::split::Split;
 use crate::trouble::Trouble;
-use crate::work::{Answer, Ask, Part, Work};
+use crate::work::{Ask, Part, Work};
 
 impl BytesBackend for Memcached {
     fn read(&self, read: &Read<'_>) -> Vec<Result<Seen>> {
         let errand = self.errand("read");
-        let answers = self.run_now(errand, self.read_asks(read), read.scopes);
-        let seen = each(read.keys, answers, |(key, answer)| self.seen(key, answer));
+        let mut work = self.run_now(errand, self.read_asks(read), read.scopes);
+        let seen = each(read.keys, work.answers(), |(key, answer)| self.seen(key, answer));
         self.whole_now(errand, read.keys.iter(), seen)
     }
 
     fn fill(&self, fills: &[Fill<'_>], scopes: &[FarKey]) -> Vec<Result<Filled>> {
         let errand = self.errand("fill");
-        let answers = self.run_now(errand, self.fill_asks(fills), scopes);
-        let mut filled = each(fills, answers, |(fill, answer)| self.filled(fill, answer));
+        let mut work = self.run_now(errand, self.fill_asks(fills), scopes);
+        let mut filled = each(fills, work.answers(), |(fill, answer)| self.filled(fill, answer));
         for (fill, filled) in fills.iter().zip(&mut filled) {
             if let Ok(Filled { outcome: FillOutcome::TooLarge { limit }, .. }) = filled
                 && let Some(split) = Split::of(fill, *limit)
@@ -48,37 +48,37 @@ impl BytesBackend for Memcached {
     }
 
     fn hand_back(&self, claims: &[HandBack<'_>], scopes: &[FarKey]) -> Vec<Result<Returned>> {
-        let answers = self.run_now(self.errand("hand_back"), self.hand_back_asks(claims), scopes);
-        each(claims, answers, |(claim, answer)| self.returned(claim, answer))
+        let mut work = self.run_now(self.errand("hand_back"), self.hand_back_asks(claims), scopes);
+        each(claims, work.answers(), |(claim, answer)| self.returned(claim, answer))
     }
 
     fn take(&self, takes: &[Take<'_>], scopes: &[FarKey]) -> Vec<Result<Seen>> {
         let errand = self.errand("take");
-        let answers = self.run_now(errand, self.take_asks(takes), scopes);
-        let seen = each(takes, answers, |(take, answer)| self.seen(take.key, answer));
+        let mut work = self.run_now(errand, self.take_asks(takes), scopes);
+        let seen = each(takes, work.answers(), |(take, answer)| self.seen(take.key, answer));
         self.whole_now(errand, takes.iter().map(|take| take.key), seen)
     }
 
     fn validate(&self, keys: &[FarKey], scopes: &[FarKey]) -> Vec<Result<Check>> {
         let errand = self.errand("validate");
-        let answers: Vec<_> = self.run_now(errand, self.validate_asks(keys), scopes).collect();
-        let accidents = self.accident_asks(keys, &answers);
-        self.run_now(errand, accidents, &[]).for_each(drop);
-        each(keys, answers.into_iter(), |(key, answer)| self.checked(key, answer))
+        let mut work = self.run_now(errand, self.validate_asks(keys), scopes);
+        let accidents = self.accident_asks(keys, work.answers());
+        self.run_now(errand, accidents, &[]);
+        each(keys, work.answers(), |(key, answer)| self.checked(key, answer))
     }
 
     fn invalidate(&self, keys: &[FarKey], strength: Strength, region: &FarKey) -> Vec<Invalidated> {
         let asks = self.invalidate_asks(keys, strength, region);
         let settled = self.unless_settled(keys, Some(region));
-        let answers = self.run_now(self.errand("invalidate"), asks, &[]);
-        settled.by(each(keys, answers, |(key, answer)| self.invalidated(key, region, answer)))
+        let mut work = self.run_now(self.errand("invalidate"), asks, &[]);
+        settled.by(each(keys, work.answers(), |(key, answer)| self.invalidated(key, region, answer)))
     }
 
     fn bump(&self, scopes: &[FarKey]) -> Vec<Invalidated> {
         let asks = self.bump_asks(scopes);
         let settled = self.unless_settled(scopes, None);
-        let answers = self.run_now(self.errand("bump"), asks, &[]);
-        settled.by(self.bumped(scopes, answers))
+        let mut work = self.run_now(self.errand("bump"), asks, &[]);
+        settled.by(self.bumped(scopes, work.answers()))
     }
 
     fn pending(&self) -> usize {
@@ -99,48 +99,43 @@ impl Memcached {
         mut seen: Vec<Result<Seen>>,
     ) -> Vec<Result<Seen>> {
         if let Some(parts) = self.parts_of(keys, &seen) {
-            let answers: Vec<_> = self.run_now(errand, parts.read_asks(), &[]).collect();
-            parts.join(self, answers.into_iter(), &mut seen);
+            let mut work = self.run_now(errand, parts.read_asks(), &[]);
+            parts.join(self, work.answers(), &mut seen);
         }
         seen
     }
 
     /// Stores a record in parts: the parts first, the manifest last. What was sent in vain is deleted.
     fn fill_split_now(&self, errand: Errand, fill: &Fill<'_>, split: &Split<'_>, scopes: &[FarKey]) -> Result<Filled> {
-        let standing: Vec<_> = self.run_now(errand, self.standing_ask(fill), &[]).collect();
-        let accidents = self.accident_asks(std::slice::from_ref(fill.key), &standing);
-        self.run_now(errand, accidents, &[]).for_each(drop);
-        if let Some(superseded) = self.standing(fill, standing)? {
+        let mut standing = self.run_now(errand, self.standing_ask(fill), &[]);
+        let accidents = self.accident_asks(std::slice::from_ref(fill.key), standing.answers());
+        self.run_now(errand, accidents, &[]);
+        if let Some(superseded) = self.standing(fill, standing.answer())? {
             return Ok(superseded);
         }
-        let parts = self.run_now(errand, self.part_fill_asks(fill, split), &[]);
-        let filled = match self.parts_filled(fill, parts) {
+        let mut parts = self.run_now(errand, self.part_fill_asks(fill, split), &[]);
+        let filled = match self.parts_filled(fill, parts.answers()) {
             Ok(()) if errand.budget.is_spent() => Err(self.too_late(fill)),
             Ok(()) => {
                 let manifest = Fill { record: &split.manifest, ..*fill };
-                let answer = self.run_now(errand, self.fill_asks(&[manifest]), scopes).next();
-                self.filled(&manifest, answer.unwrap_or(Err(Trouble::closed(false))))
+                let mut work = self.run_now(errand, self.fill_asks(&[manifest]), scopes);
+                self.filled(&manifest, work.answer())
             }
             Err(error) => Err(error),
         };
         let is_stored = filled.as_ref().is_ok_and(|filled| matches!(filled.outcome, FillOutcome::Stored(_)));
         // Without the time for it they end with their TTL.
         if !is_stored && !errand.budget.is_spent() {
-            self.run_now(errand, self.part_delete_asks(fill, split), &[]).for_each(drop);
+            self.run_now(errand, self.part_delete_asks(fill, split), &[]);
         }
         filled
     }
 
     /// Runs an operation to its end, within its budget.
-    fn run_now<'a>(
-        &'a self,
-        errand: Errand,
-        asks: impl Iterator<Item = Ask<'a>>,
-        scopes: &'a [FarKey],
-    ) -> impl Iterator<Item = Result<Answer, Trouble>> {
+    fn run_now<'a>(&'a self, errand: Errand, asks: impl Iterator<Item = Ask<'a>>, scopes: &'a [FarKey]) -> Work<'a> {
         let mut work = Work::new(asks, scopes, self.clock());
         self.say_now(errand, &mut work.parts);
-        work.finish()
+        work
     }
 
     /// Says each part to its node: all nodes are written to before any is read from. The parts come in the order of the

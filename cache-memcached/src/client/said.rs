@@ -12,7 +12,7 @@ use crate::batch::{Batch, Replied};
 use crate::node::Node;
 #[cfg(feature = "tokio")]
 use crate::proto::Set;
-use crate::proto::{Code, Key, Reply, Request};
+use crate::proto::{Code, Key, Named, Reply, Request};
 use crate::server::Server;
 #[cfg(feature = "tokio")]
 use crate::sizes::{self, Sizes};
@@ -326,10 +326,11 @@ impl Message for Plain<'_> {
             Lines::Get(keys, found) => {
                 *found = vec![None; keys.len()];
                 for reply in replied.replies.drain(..).filter(|reply| reply.code != Code::End) {
-                    let place = reply.place as usize;
-                    match Item::of(reply) {
-                        Ok(item) => found[place] = item,
-                        Err(reply) => self.replies = SmallVec::from_iter([*reply]),
+                    let place = if let Named::Place(place) = reply.named { Some(place as usize) } else { None };
+                    match (Item::of(reply), place) {
+                        (Ok(item), Some(place)) => found[place] = item,
+                        (Ok(_), None) => {}
+                        (Err(reply), _) => self.replies = SmallVec::from_iter([*reply]),
                     }
                 }
             }

@@ -13,7 +13,7 @@ mod version;
 
 pub use key::{BadKey, Key};
 pub(crate) use reply::NO_END;
-pub use reply::{Broken, Code, Left, Open, Parsed, Reply, VALUE_END, parse};
+pub use reply::{Broken, Code, Left, Named, Open, Parsed, Reply, VALUE_END, parse};
 pub use request::{Arithmetic, Delete, Expected, Get, Mode, Opaque, Request, Set, Verb};
 pub use version::{Features, Version};
 

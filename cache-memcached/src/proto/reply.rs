@@ -1,6 +1,6 @@
 //! Replies: parsed from bytes that may end anywhere, and checked against the request.
 
-use std::{fmt, iter};
+use std::fmt;
 
 use memchr::memchr;
 use twox_hash::XxHash3_64;
@@ -52,26 +52,37 @@ pub enum Left {
     Seconds(u32),
 }
 
+/// Which key a reply is about, where it tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// It does not.
+    Not,
+    /// `k`: the key again.
+    Key(Box<[u8]>),
+    /// XXH3-64 of the key that the classic `get` tells with each value: enough to know which of those it is that were
+    /// asked for.
+    Hash(u64),
+    /// Its place among all the keys that were asked for by classic `get`s, once they have been compared.
+    Place(u32),
+}
+
 /// One reply.
+///
+/// It is kept small, for it is moved a few times on its way to whoever asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// What it says.
     pub code: Code,
     /// The value, where one came.
     pub value: Option<Vec<u8>>,
-    /// `k`: the key again.
-    pub key: Option<Box<[u8]>>,
-    /// XXH3-64 of the key that the classic `get` tells with each value: enough to know which of those it is that were
-    /// asked for.
-    pub key_hash: Option<u64>,
-    /// Which of all the keys that were asked for by classic `get`s it is: known once they have been compared.
-    pub place: u32,
+    /// Which key it is about.
+    pub named: Named,
     /// `c`
     pub cas: Option<u64>,
     /// `t`
     pub left: Option<Left>,
     /// `s`: the size of the value in bytes.
-    pub size: Option<u64>,
+    pub size: Option<u32>,
     /// `f`
     pub client_flags: Option<u32>,
     /// `h`: whether it was read before.
@@ -91,9 +102,7 @@ impl Reply {
         Reply {
             code,
             value: None,
-            key: None,
-            key_hash: None,
-            place: 0,
+            named: Named::Not,
             cas: None,
             left: None,
             size: None,
@@ -184,7 +193,7 @@ pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Par
         None if bytes.len() < LONGEST_LINE => return Ok(Parsed::Cut),
         None => return Err(Broken::new("a line without an end", bytes)),
     };
-    let mut words = words(line);
+    let mut words = Words(line);
     let word = words.next().unwrap_or_default();
     let rest = || text(line.get(word.len() + 1..).unwrap_or_default());
     let mut reply = Reply::of(match word {
@@ -251,21 +260,37 @@ pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Par
     Ok(Parsed::Whole(reply, whole))
 }
 
-/// The words of a line.
-fn words(mut line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    iter::from_fn(move || {
-        while let [b' ', rest @ ..] = line {
-            line = rest;
+/// The words of a line that are left.
+struct Words<'a>(&'a [u8]);
+
+impl<'a> Words<'a> {
+    /// The next word, which may be long.
+    fn next_long(&mut self) -> Option<&'a [u8]> {
+        self.next_ended_by(|line| memchr(b' ', line))
+    }
+
+    fn next_ended_by(&mut self, end: impl FnOnce(&[u8]) -> Option<usize>) -> Option<&'a [u8]> {
+        while let [b' ', rest @ ..] = self.0 {
+            self.0 = rest;
         }
-        let (word, rest) = line.split_at(memchr(b' ', line).unwrap_or(line.len()));
-        line = rest;
+        let (word, rest) = self.0.split_at(end(self.0).unwrap_or(self.0.len()));
+        self.0 = rest;
         (!word.is_empty()).then_some(word)
-    })
+    }
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a [u8];
+
+    /// The next word, of a few bytes as most are: a search that has to be set up takes longer than to look at each.
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.next_ended_by(|line| line.iter().position(|byte| *byte == b' '))
+    }
 }
 
 /// `VALUE <key> <flags> <length> [<cas>]`
-fn classic_head<'w>(reply: &mut Reply, words: &mut impl Iterator<Item = &'w [u8]>) -> Option<usize> {
-    reply.key_hash = Some(XxHash3_64::oneshot(words.next()?));
+fn classic_head(reply: &mut Reply, words: &mut Words<'_>) -> Option<usize> {
+    reply.named = Named::Hash(XxHash3_64::oneshot(words.next_long()?));
     reply.client_flags = Some(u32::try_from(decimal(words.next()?)?).ok()?);
     let length = usize::try_from(decimal(words.next()?)?).ok()?;
     if let Some(cas) = words.next() {
@@ -280,9 +305,9 @@ fn flag(reply: &mut Reply, opaque: &mut Option<Opaque>, word: &[u8]) -> Option<(
         b'c' => reply.cas = Some(decimal(value)?),
         b't' if value == b"-1" => reply.left = Some(Left::Forever),
         b't' => reply.left = Some(Left::Seconds(u32::try_from(decimal(value)?).ok()?)),
-        b's' => reply.size = Some(decimal(value)?),
+        b's' => reply.size = Some(u32::try_from(decimal(value)?).ok()?),
         b'f' => reply.client_flags = Some(u32::try_from(decimal(value)?).ok()?),
-        b'k' => reply.key = Some(value.into()),
+        b'k' => reply.named = Named::Key(value.into()),
         b'h' => reply.hit_before = Some(decimal(value)? != 0),
         b'l' => reply.last_access = Some(u32::try_from(decimal(value)?).ok()?),
         b'O' => *opaque = Some(Opaque(u32::try_from(decimal(value)?).ok()?)),
@@ -311,13 +336,13 @@ fn check_opaque(
 }
 
 fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
+    let digit = |digit: u8| digit.is_ascii_digit().then(|| u64::from(digit - b'0'));
+    match digits {
+        [] => None,
+        // No number of so many digits is too large.
+        [..] if digits.len() < 20 => digits.iter().try_fold(0, |number, next| Some(number * 10 + digit(*next)?)),
+        [..] => digits.iter().try_fold(0u64, |number, next| number.checked_mul(10)?.checked_add(digit(*next)?)),
     }
-    digits.iter().try_fold(0u64, |number, digit| {
-        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -78,8 +78,8 @@ fn replies_say_what_the_server_said() {
     let reply = whole(Verb::Get, b"HD t-1 c8 h1 l3 kfoo O7 Z\r\n");
     assert_eq!((reply.left, reply.token_out), (Some(Left::Forever), true));
     assert_eq!(
-        (reply.hit_before, reply.last_access, reply.key.as_deref()),
-        (Some(true), Some(3), Some(b"foo".as_slice()))
+        (reply.hit_before, reply.last_access, reply.named),
+        (Some(true), Some(3), Named::Key(b"foo".as_slice().into()))
     );
     // A value may hold what looks like the end of another reply.
     assert_eq!(whole(Verb::Get, b"VA 6 O7\r\n\r\nMN\r\n\r\n").value.as_deref(), Some(b"\r\nMN\r\n".as_slice()));
@@ -91,7 +91,10 @@ fn replies_say_what_the_server_said() {
         Some(b"foo exp=-1 la=2 cas=3".as_slice())
     );
     let reply = whole(Verb::ClassicGet, b"VALUE k 3 2 99\r\nxy\r\n");
-    assert_eq!((reply.key_hash, reply.client_flags, reply.cas), (Some(XxHash3_64::oneshot(b"k")), Some(3), Some(99)));
+    assert_eq!(
+        (&reply.named, reply.client_flags, reply.cas),
+        (&Named::Hash(XxHash3_64::oneshot(b"k")), Some(3), Some(99))
+    );
     assert!(!expect(Verb::ClassicGet).ends_with(&reply.code) && expect(Verb::ClassicGet).ends_with(&Code::End));
     let version = Version { major: 1, minor: 6, patch: 18 };
     assert_eq!(whole(Verb::Version, b"VERSION 1.6.18\r\n").code, Code::Version(version));

@@ -27,15 +27,14 @@ use crate::backend::Memcached;
 use crate::budget::Errand;
 use crate::operations::each;
 use crate::split::Split;
-use crate::trouble::Trouble;
-use crate::work::{Answer, Ask, Part, Work};
+use crate::work::{Ask, Part, Work};
 
 impl AsyncBytesBackend for Memcached {
     fn read<'a>(&'a self, read: &'a Read<'a>) -> BoxFuture<'a, Vec<Result<Seen>>> {
         Box::pin(async move {
             let errand = self.errand("read");
-            let answers = self.run(errand, self.read_asks(read), read.scopes).await;
-            let seen = each(read.keys, answers, |(key, answer)| self.seen(key, answer));
+            let mut work = self.run(errand, self.read_asks(read), read.scopes).await;
+            let seen = each(read.keys, work.answers(), |(key, answer)| self.seen(key, answer));
             self.whole(errand, read.keys.iter(), seen).await
         })
     }
@@ -43,8 +42,8 @@ impl AsyncBytesBackend for Memcached {
     fn fill<'a>(&'a self, fills: &'a [Fill<'a>], scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Result<Filled>>> {
         Box::pin(async move {
             let errand = self.errand("fill");
-            let answers = self.run(errand, self.fill_asks(fills), scopes).await;
-            let mut filled = each(fills, answers, |(fill, answer)| self.filled(fill, answer));
+            let mut work = self.run(errand, self.fill_asks(fills), scopes).await;
+            let mut filled = each(fills, work.answers(), |(fill, answer)| self.filled(fill, answer));
             for (fill, filled) in fills.iter().zip(&mut filled) {
                 if let Ok(Filled { outcome: FillOutcome::TooLarge { limit }, .. }) = filled
                     && let Some(split) = Split::of(fill, *limit)
@@ -62,16 +61,16 @@ impl AsyncBytesBackend for Memcached {
         scopes: &'a [FarKey],
     ) -> BoxFuture<'a, Vec<Result<Returned>>> {
         Box::pin(async move {
-            let answers = self.run(self.errand("hand_back"), self.hand_back_asks(claims), scopes).await;
-            each(claims, answers, |(claim, answer)| self.returned(claim, answer))
+            let mut work = self.run(self.errand("hand_back"), self.hand_back_asks(claims), scopes).await;
+            each(claims, work.answers(), |(claim, answer)| self.returned(claim, answer))
         })
     }
 
     fn take<'a>(&'a self, takes: &'a [Take<'a>], scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Result<Seen>>> {
         Box::pin(async move {
             let errand = self.errand("take");
-            let answers = self.run(errand, self.take_asks(takes), scopes).await;
-            let seen = each(takes, answers, |(take, answer)| self.seen(take.key, answer));
+            let mut work = self.run(errand, self.take_asks(takes), scopes).await;
+            let seen = each(takes, work.answers(), |(take, answer)| self.seen(take.key, answer));
             self.whole(errand, takes.iter().map(|take| take.key), seen).await
         })
     }
@@ -79,10 +78,10 @@ impl AsyncBytesBackend for Memcached {
     fn validate<'a>(&'a self, keys: &'a [FarKey], scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Result<Check>>> {
         Box::pin(async move {
             let errand = self.errand("validate");
-            let answers: Vec<_> = self.run(errand, self.validate_asks(keys), scopes).await.collect();
-            let accidents = self.accident_asks(keys, &answers);
-            self.run(errand, accidents, &[]).await.for_each(drop);
-            each(keys, answers.into_iter(), |(key, answer)| self.checked(key, answer))
+            let mut work = self.run(errand, self.validate_asks(keys), scopes).await;
+            let accidents = self.accident_asks(keys, work.answers());
+            self.run(errand, accidents, &[]).await;
+            each(keys, work.answers(), |(key, answer)| self.checked(key, answer))
         })
     }
 
@@ -96,8 +95,8 @@ impl AsyncBytesBackend for Memcached {
         let asks = self.invalidate_asks(keys, strength, region);
         let settled = self.unless_settled(keys, Some(region));
         Box::pin(async move {
-            let answers = self.run(self.errand("invalidate"), asks, &[]).await;
-            settled.by(each(keys, answers, |(key, answer)| self.invalidated(key, region, answer)))
+            let mut work = self.run(self.errand("invalidate"), asks, &[]).await;
+            settled.by(each(keys, work.answers(), |(key, answer)| self.invalidated(key, region, answer)))
         })
     }
 
@@ -105,8 +104,8 @@ impl AsyncBytesBackend for Memcached {
         let asks = self.bump_asks(scopes);
         let settled = self.unless_settled(scopes, None);
         Box::pin(async move {
-            let answers = self.run(self.errand("bump"), asks, &[]).await;
-            settled.by(self.bumped(scopes, answers))
+            let mut work = self.run(self.errand("bump"), asks, &[]).await;
+            settled.by(self.bumped(scopes, work.answers()))
         })
     }
 
@@ -129,8 +128,8 @@ impl Memcached {
     ) -> Vec<Result<Seen>> {
         if let Some(parts) = self.parts_of(keys, &seen) {
             // Boxed, as it is rare: every look-up would have to make room for it.
-            let answers: Vec<_> = Box::pin(self.run(errand, parts.read_asks(), &[])).await.collect();
-            parts.join(self, answers.into_iter(), &mut seen);
+            let mut work = Box::pin(self.run(errand, parts.read_asks(), &[])).await;
+            parts.join(self, work.answers(), &mut seen);
         }
         seen
     }
@@ -143,26 +142,26 @@ impl Memcached {
         split: &Split<'_>,
         scopes: &[FarKey],
     ) -> Result<Filled> {
-        let standing: Vec<_> = self.run(errand, self.standing_ask(fill), &[]).await.collect();
-        let accidents = self.accident_asks(std::slice::from_ref(fill.key), &standing);
-        self.run(errand, accidents, &[]).await.for_each(drop);
-        if let Some(superseded) = self.standing(fill, standing)? {
+        let mut standing = self.run(errand, self.standing_ask(fill), &[]).await;
+        let accidents = self.accident_asks(std::slice::from_ref(fill.key), standing.answers());
+        self.run(errand, accidents, &[]).await;
+        if let Some(superseded) = self.standing(fill, standing.answer())? {
             return Ok(superseded);
         }
-        let parts: Vec<_> = self.run(errand, self.part_fill_asks(fill, split), &[]).await.collect();
-        let filled = match self.parts_filled(fill, parts.into_iter()) {
+        let mut parts = self.run(errand, self.part_fill_asks(fill, split), &[]).await;
+        let filled = match self.parts_filled(fill, parts.answers()) {
             Ok(()) if errand.budget.is_spent() => Err(self.too_late(fill)),
             Ok(()) => {
                 let manifest = Fill { record: &split.manifest, ..*fill };
-                let answer = self.run(errand, self.fill_asks(&[manifest]), scopes).await.next();
-                self.filled(&manifest, answer.unwrap_or(Err(Trouble::closed(false))))
+                let mut work = self.run(errand, self.fill_asks(&[manifest]), scopes).await;
+                self.filled(&manifest, work.answer())
             }
             Err(error) => Err(error),
         };
         let is_stored = filled.as_ref().is_ok_and(|filled| matches!(filled.outcome, FillOutcome::Stored(_)));
         // Without the time for it they end with their TTL.
         if !is_stored && !errand.budget.is_spent() {
-            self.run(errand, self.part_delete_asks(fill, split), &[]).await.for_each(drop);
+            self.run(errand, self.part_delete_asks(fill, split), &[]).await;
         }
         filled
     }
@@ -173,12 +172,12 @@ impl Memcached {
         errand: Errand,
         asks: impl Iterator<Item = Ask<'a>> + Send,
         scopes: &'a [FarKey],
-    ) -> impl Iterator<Item = Result<Answer, Trouble>> {
+    ) -> Work<'a> {
         let mut work = Work::new(asks, scopes, self.clock());
         let size = if work.is_large(self.sizes()) { Size::Large } else { Size::Small };
         self.say(errand, size, &mut work.parts).await;
         work.note_sizes(self.sizes());
-        work.finish()
+        work
     }
 
     /// Says each part to its node, all nodes at the same time.

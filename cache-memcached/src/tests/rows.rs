@@ -169,13 +169,17 @@ fn translated(reply: proto::Reply) -> Reply {
         proto::Left::Forever => Left::Forever,
         proto::Left::Seconds(seconds) => Left::Seconds(seconds),
     });
+    let key = match reply.named {
+        proto::Named::Key(key) => Some(FarKey::new(String::from_utf8(key.into()).unwrap()).unwrap()),
+        _ => None,
+    };
     Reply {
         value: reply.value,
-        key: reply.key.and_then(|key| FarKey::new(String::from_utf8(key.into()).unwrap()).ok()),
+        key,
         cas: reply.cas,
         left,
         client_flags: reply.client_flags,
-        size: reply.size.map(|size| u32::try_from(size).unwrap()),
+        size: reply.size,
         won: reply.won,
         token_out: reply.token_out,
         stale: reply.stale,
