@@ -129,8 +129,8 @@ impl Partial {
     fn begin(open: Open, inbox: &mut Inbox) -> Self {
         let come = &inbox.bytes()[open.head..];
         let filled = come.len().min(open.length);
-        let mut value = vec![0; open.length.min(filled + STEP)];
-        value[..filled].copy_from_slice(&come[..filled]);
+        let mut value = Vec::with_capacity(open.length.min(filled + STEP));
+        value.extend_from_slice(&come[..filled]);
         inbox.consume(open.head + filled);
         Partial { open, value, filled }
     }

@@ -193,8 +193,8 @@ pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Par
         None if bytes.len() < LONGEST_LINE => return Ok(Parsed::Cut),
         None => return Err(Broken::new("a line without an end", bytes)),
     };
-    let mut words = Words(line);
-    let word = words.next().unwrap_or_default();
+    let mut cursor = Cursor(line);
+    let word = cursor.word();
     let rest = || text(line.get(word.len() + 1..).unwrap_or_default());
     let mut reply = Reply::of(match word {
         b"VA" | b"VALUE" => Code::Value,
@@ -227,8 +227,8 @@ pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Par
         return Err(Broken::new("the reply to another request", bytes));
     }
     let length = match (&reply.code, expected.verb) {
-        (Code::Value, Verb::ClassicGet) => classic_head(&mut reply, &mut words),
-        (Code::Value, _) => words.next().and_then(decimal).and_then(|length| usize::try_from(length).ok()),
+        (Code::Value, Verb::ClassicGet) => classic_head(&mut reply, &mut cursor),
+        (Code::Value, _) => cursor.next_number(),
         (Code::Inspected, _) => {
             reply.value = Some(line[word.len()..].trim_ascii().to_vec());
             return Ok(Parsed::Whole(reply, after));
@@ -242,8 +242,9 @@ pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Par
         None => return Err(Broken::new("a value without a length", bytes)),
     };
     let mut opaque = None;
-    for word in words {
-        flag(&mut reply, &mut opaque, word).ok_or_else(|| Broken::new("a flag that cannot be read", bytes))?;
+    while let Some(letter) = cursor.letter() {
+        flag(&mut reply, &mut opaque, letter, &mut cursor)
+            .ok_or_else(|| Broken::new("a flag that cannot be read", bytes))?;
     }
     check_opaque(&reply, opaque, expected, features).map_err(|why| Broken::new(why, bytes))?;
     if reply.code != Code::Value {
@@ -260,60 +261,91 @@ pub fn parse(bytes: &[u8], expected: Expected, features: Features) -> Result<Par
     Ok(Parsed::Whole(reply, whole))
 }
 
-/// The words of a line that are left.
-struct Words<'a>(&'a [u8]);
+/// What is left of a line. It is read byte by byte, each once: its words are short.
+struct Cursor<'a>(&'a [u8]);
 
-impl<'a> Words<'a> {
-    /// The next word, which may be long.
-    fn next_long(&mut self) -> Option<&'a [u8]> {
-        self.next_ended_by(|line| memchr(b' ', line))
-    }
-
-    fn next_ended_by(&mut self, end: impl FnOnce(&[u8]) -> Option<usize>) -> Option<&'a [u8]> {
+impl<'a> Cursor<'a> {
+    fn skip_blanks(&mut self) {
         while let [b' ', rest @ ..] = self.0 {
             self.0 = rest;
         }
-        let (word, rest) = self.0.split_at(end(self.0).unwrap_or(self.0.len()));
-        self.0 = rest;
-        (!word.is_empty()).then_some(word)
     }
-}
 
-impl<'a> Iterator for Words<'a> {
-    type Item = &'a [u8];
+    /// The next word, or what is left of the one that was begun; empty at the end.
+    fn word(&mut self) -> &'a [u8] {
+        self.skip_blanks();
+        self.rest_of_word()
+    }
 
-    /// The next word, of a few bytes as most are: a search that has to be set up takes longer than to look at each.
-    fn next(&mut self) -> Option<&'a [u8]> {
-        self.next_ended_by(|line| line.iter().position(|byte| *byte == b' '))
+    fn rest_of_word(&mut self) -> &'a [u8] {
+        let (word, rest) = self.0.split_at(memchr(b' ', self.0).unwrap_or(self.0.len()));
+        self.0 = rest;
+        word
+    }
+
+    /// The first byte of the next word.
+    fn letter(&mut self) -> Option<u8> {
+        self.skip_blanks();
+        let (letter, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*letter)
+    }
+
+    /// The next word, if it is a number in decimal.
+    fn next_number<N: TryFrom<u64>>(&mut self) -> Option<N> {
+        self.skip_blanks();
+        self.number()
+    }
+
+    /// What is left of the word that was begun, if it is a number in decimal.
+    fn number<N: TryFrom<u64>>(&mut self) -> Option<N> {
+        let (mut number, before) = (0u64, self.0.len());
+        while let [digit @ b'0'..=b'9', rest @ ..] = self.0 {
+            number = number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+            self.0 = rest;
+        }
+        let is_some = self.0.len() < before && self.is_between_words();
+        if is_some { N::try_from(number).ok() } else { None }
+    }
+
+    /// True, if nothing is left of the word that was begun.
+    fn bare(&self) -> Option<bool> {
+        self.is_between_words().then_some(true)
+    }
+
+    fn is_between_words(&self) -> bool {
+        matches!(self.0, [] | [b' ', ..])
     }
 }
 
 /// `VALUE <key> <flags> <length> [<cas>]`
-fn classic_head(reply: &mut Reply, words: &mut Words<'_>) -> Option<usize> {
-    reply.named = Named::Hash(XxHash3_64::oneshot(words.next_long()?));
-    reply.client_flags = Some(u32::try_from(decimal(words.next()?)?).ok()?);
-    let length = usize::try_from(decimal(words.next()?)?).ok()?;
-    if let Some(cas) = words.next() {
-        reply.cas = Some(decimal(cas)?);
+fn classic_head(reply: &mut Reply, cursor: &mut Cursor<'_>) -> Option<usize> {
+    reply.named = Named::Hash(XxHash3_64::oneshot(cursor.word()));
+    reply.client_flags = Some(cursor.next_number()?);
+    let length = cursor.next_number()?;
+    cursor.skip_blanks();
+    if !cursor.0.is_empty() {
+        reply.cas = Some(cursor.number()?);
     }
     Some(length)
 }
 
-fn flag(reply: &mut Reply, opaque: &mut Option<Opaque>, word: &[u8]) -> Option<()> {
-    let (letter, value) = word.split_first()?;
+fn flag(reply: &mut Reply, opaque: &mut Option<Opaque>, letter: u8, cursor: &mut Cursor<'_>) -> Option<()> {
     match letter {
-        b'c' => reply.cas = Some(decimal(value)?),
-        b't' if value == b"-1" => reply.left = Some(Left::Forever),
-        b't' => reply.left = Some(Left::Seconds(u32::try_from(decimal(value)?).ok()?)),
-        b's' => reply.size = Some(u32::try_from(decimal(value)?).ok()?),
-        b'f' => reply.client_flags = Some(u32::try_from(decimal(value)?).ok()?),
-        b'k' => reply.named = Named::Key(value.into()),
-        b'h' => reply.hit_before = Some(decimal(value)? != 0),
-        b'l' => reply.last_access = Some(u32::try_from(decimal(value)?).ok()?),
-        b'O' => *opaque = Some(Opaque(u32::try_from(decimal(value)?).ok()?)),
-        b'W' if value.is_empty() => reply.won = true,
-        b'Z' if value.is_empty() => reply.token_out = true,
-        b'X' if value.is_empty() => reply.stale = true,
+        b'c' => reply.cas = Some(cursor.number()?),
+        b't' if cursor.0.starts_with(b"-") => {
+            reply.left = Some((cursor.rest_of_word() == b"-1").then_some(Left::Forever)?);
+        }
+        b't' => reply.left = Some(Left::Seconds(cursor.number()?)),
+        b's' => reply.size = Some(cursor.number()?),
+        b'f' => reply.client_flags = Some(cursor.number()?),
+        b'k' => reply.named = Named::Key(cursor.rest_of_word().into()),
+        b'h' => reply.hit_before = Some(cursor.number::<u64>()? != 0),
+        b'l' => reply.last_access = Some(cursor.number()?),
+        b'O' => *opaque = Some(Opaque(cursor.number()?)),
+        b'W' => reply.won = cursor.bare()?,
+        b'Z' => reply.token_out = cursor.bare()?,
+        b'X' => reply.stale = cursor.bare()?,
         // Told by newer servers only where it was asked for, which it never is.
         _ => return None,
     }
@@ -332,16 +364,6 @@ fn check_opaque(
         None if !expected.carries_opaque() => Ok(()),
         None if reply.code == Code::Missing && !features.opaque_on_miss => Ok(()),
         None => Err("a reply without the number of its request"),
-    }
-}
-
-fn decimal(digits: &[u8]) -> Option<u64> {
-    let digit = |digit: u8| digit.is_ascii_digit().then(|| u64::from(digit - b'0'));
-    match digits {
-        [] => None,
-        // No number of so many digits is too large.
-        [..] if digits.len() < 20 => digits.iter().try_fold(0, |number, next| Some(number * 10 + digit(*next)?)),
-        [..] => digits.iter().try_fold(0u64, |number, next| number.checked_mul(10)?.checked_add(digit(*next)?)),
     }
 }
 
