@@ -76,6 +76,8 @@ mod alone {
         let mut waiting = flight.follow();
         assert!(landing(&mut waiting).is_none());
         assert_eq!(flight.followers(), 1);
+        assert_eq!(board.census(), (2, 5), "each lead is a visitor too");
+        assert_eq!(format!("{board:?}"), "Board { flights: 2, visitors: 5 }", "no key is shown");
 
         leader.land(at(3), |standing| {
             assert_eq!(standing, Standing::Current);
@@ -121,13 +123,29 @@ mod alone {
     #[test]
     fn what_was_left_ends() {
         let board = Arc::new(Board::new());
-        let visit = board.visit(key("a").as_ref());
+        let mut visit = board.visit(key("a").as_ref());
         let mut leader = lead(visit.join(LedBy::Task, at(1)));
         leader.leave(Some(left(Some(9), 30)));
         drop(leader);
         assert!(matches!(visit.look(at(29)), Look::Left(_)));
         assert!(matches!(visit.look(at(30)), Look::Clear));
+        let mut in_turn = |now| visit.look_in_turn(Patient::Yes, LedBy::Task, now);
+        assert!(matches!(in_turn(at(29)), Look::Left(_)));
+        assert!(matches!(in_turn(at(30)), Look::Clear));
         assert_eq!(lead(visit.join(LedBy::Task, at(30))).inherited(), None);
+    }
+
+    #[test]
+    fn a_claim_that_its_winner_does_not_use_is_left_to_the_next_load_unless_one_runs() {
+        let board = Arc::new(Board::new());
+        let visit = board.visit(key("a").as_ref());
+        visit.leave(left(Some(9), 30), at(1));
+        visit.leave(left(Some(8), 30), at(1));
+        let leader = lead(visit.join(LedBy::Task, at(2)));
+        assert_eq!(leader.inherited().map(|fence| fence.token), Some(Token(9)), "the first one that was left");
+        visit.leave(left(Some(7), 30), at(2));
+        drop(leader);
+        assert!(matches!(visit.look(at(2)), Look::Clear), "a load ran, and ended without leaving anything");
     }
 
     #[test]
