@@ -12,7 +12,7 @@ use cache_core::key::FarKey;
 use smallvec::SmallVec;
 
 use crate::batch::{Batch, Replied};
-use crate::node::Node;
+use crate::node::{Node, Nodes};
 use crate::pending::{Replay, push_generation};
 use crate::proto::{Mode, Reply, Request};
 use crate::server::Server;
@@ -135,10 +135,16 @@ struct Asked<'a> {
 }
 
 impl<'a> Work<'a> {
-    /// Dated now, before anything is queued.
-    pub(crate) fn new(asks: impl Iterator<Item = Ask<'a>>, scopes: &'a [FarKey], clock: &'a Clock) -> Self {
+    /// What is asked of these nodes, dated now: before anything is queued.
+    pub(crate) fn new(
+        asks: impl Iterator<Item = Ask<'a>>,
+        scopes: &'a [FarKey],
+        nodes: &Nodes,
+        clock: &'a Clock,
+    ) -> Self {
         let started = clock.now();
-        let room = asks.size_hint().0.max(1);
+        // What falls to each if all get as much.
+        let room = asks.size_hint().0.div_ceil(nodes.count()).max(1);
         let mut parts = SmallVec::<[Asking<'a>; 1]>::new();
         // The part of each node that has one.
         let mut known = SmallVec::<[Option<usize>; 8]>::new();
@@ -148,7 +154,6 @@ impl<'a> Work<'a> {
                 known.resize(node + 1, None);
             }
             let part = *known[node].get_or_insert_with(|| {
-                // Nearly all of many if there is one node, and the one if there is one.
                 let (asked, replays, missing) = (Vec::with_capacity(room), Vec::new(), Vec::new());
                 parts.push(Asking { node, asked, scopes, started, clock, replays, missing, trips: 0, outcome: None });
                 parts.len() - 1

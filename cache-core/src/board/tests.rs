@@ -149,6 +149,15 @@ mod alone {
     }
 
     #[test]
+    fn a_key_is_found_by_the_hash_that_it_brings() {
+        let mut hasher = Prehashed::default();
+        hasher.write_u64(7);
+        assert_eq!(hasher.finish(), 7);
+        hasher.write(&[1, 2]);
+        assert_eq!(hasher.finish(), 0x0007_0102, "what no key does, and the trait allows, counts too");
+    }
+
+    #[test]
     fn what_is_left_is_bounded() {
         let board = Arc::new(Board::new());
         for number in 0..100_000 {

@@ -133,7 +133,7 @@ impl Memcached {
 
     /// Runs an operation to its end, within its budget.
     fn run_now<'a>(&'a self, errand: Errand, asks: impl Iterator<Item = Ask<'a>>, scopes: &'a [FarKey]) -> Work<'a> {
-        let mut work = Work::new(asks, scopes, self.clock());
+        let mut work = Work::new(asks, scopes, self.nodes(), self.clock());
         self.say_now(errand, &mut work.parts);
         work
     }

@@ -107,6 +107,12 @@ fn replies_say_what_the_server_said() {
 }
 
 #[test]
+fn a_reply_is_small() {
+    // Beyond it, each move is a call of `memcpy`.
+    assert!(size_of::<Reply>() <= 128, "{}", size_of::<Reply>());
+}
+
+#[test]
 fn a_reply_may_end_at_any_byte() {
     for (verb, reply) in [
         (Verb::Get, b"VA 10 s10 t29 c12 f7 O7 W\r\nhello\r\nxyz\r\n".as_slice()),

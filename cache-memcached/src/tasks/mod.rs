@@ -173,7 +173,7 @@ impl Memcached {
         asks: impl Iterator<Item = Ask<'a>> + Send,
         scopes: &'a [FarKey],
     ) -> Work<'a> {
-        let mut work = Work::new(asks, scopes, self.clock());
+        let mut work = Work::new(asks, scopes, self.nodes(), self.clock());
         let size = if work.is_large(self.sizes()) { Size::Large } else { Size::Small };
         self.say(errand, size, &mut work.parts).await;
         work.note_sizes(self.sizes());
