@@ -149,6 +149,19 @@ mod alone {
     }
 
     #[test]
+    fn what_is_shown_says_who_does_what_and_holds_no_argument_and_no_value() {
+        let board = Arc::new(Board::new());
+        let visit = board.visit(key("secret").as_ref());
+        let leader = lead(visit.join(LedBy::Thread, at(1)));
+        let landings = [value(4711, at(2)), Landing::Failed(Arc::new("secret")), Landing::Abandoned];
+        let shown = format!("{leader:?} {landings:?}");
+        for part in ["Visit(ns#", "of a Thread since 1s", "Value { proved: 2s }", "Failed", "Abandoned"] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+        assert!(!shown.contains("secret") && !shown.contains("4711"), "{shown}");
+    }
+
+    #[test]
     fn a_key_is_found_by_the_hash_that_it_brings() {
         let mut hasher = Prehashed::default();
         hasher.write_u64(7);
@@ -318,7 +331,7 @@ mod alone {
     #[test]
     fn whoever_waits_for_a_turn_is_handed_to_the_load_that_begins() {
         let board = Arc::new(Board::new());
-        let (alone, _first) = askers(&board);
+        let (alone, mut first) = askers(&board);
         let [mut next, mut other] = [(); 2].map(|()| board.visit(key("a").as_ref()));
         let mut waiting = [asked(look(&mut next)).follow(), asked(look(&mut other)).follow()];
         assert!(waiting.iter_mut().all(|follow| landing(follow).is_none()));
@@ -331,6 +344,7 @@ mod alone {
         }
         let mut late = board.visit(key("a").as_ref());
         assert!(matches!(look(&mut late), Look::Clear), "the turns begin anew");
+        assert!(matches!(look(&mut first), Look::Asked(_)), "its turn went with the load, and another asks for all");
     }
 
     #[test]
