@@ -8,6 +8,7 @@ mod decode;
 mod encode;
 mod generator;
 mod hash;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -19,9 +20,10 @@ use std::sync::Arc;
 
 use twox_hash::XxHash3_64;
 
-pub use decode::{Argument, Arguments, Integer, Kind, Shape, Values};
+pub use decode::{Argument, Arguments, Integer, Values};
 pub use encode::KeyArgument;
 pub use generator::{FarKey, KeyGenerator, KeyPlace, ReadableKeys, Scope, Sha1Keys, scope_key};
+pub use shape::{Kind, Shape};
 pub use writer::{KeyBuffer, KeyError, KeyWriter};
 
 /// A key that somebody else keeps: what look-ups take.
