@@ -183,10 +183,10 @@ mod alone {
         assert!(kept <= SHARDS * LEFT_PER_SHARD && kept > SHARDS * LEFT_PER_SHARD / 2, "{kept}");
         // What is over makes room.
         let visit = board.visit(key("late").as_ref());
-        let mut leader = lead(visit.join(LedBy::Task, at(31)));
+        let mut leader = lead(visit.join(LedBy::Task, at(30)));
         leader.leave(Some(left(Some(9), 60)));
-        leader.land(at(31), |_| Landing::Abandoned);
-        assert!(matches!(visit.look(at(31)), Look::Left(_)));
+        leader.land(at(30), |_| Landing::Abandoned);
+        assert!(matches!(visit.look(at(30)), Look::Left(_)));
     }
 
     #[test]
@@ -305,6 +305,7 @@ mod alone {
     fn of_very_many_one_asks_for_all_who_were_there_before_it_asked() {
         let board = Arc::new(Board::new());
         let (alone, mut first) = askers(&board);
+        assert!(!first.is_awaited(), "there is nobody for whom it would ask");
         let [mut next, mut other] = [(); 2].map(|()| board.visit(key("a").as_ref()));
         let (of_first, of_next) = (asked(look(&mut next)), asked(look(&mut other)));
         assert!(!Arc::ptr_eq(&of_first, &of_next), "what the first one asks for may be older than this caller");
