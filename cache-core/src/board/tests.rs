@@ -146,6 +146,8 @@ mod alone {
         visit.leave(left(Some(7), 30), at(2));
         drop(leader);
         assert!(matches!(visit.look(at(2)), Look::Clear), "a load ran, and ended without leaving anything");
+        let left: usize = board.shards.iter().map(|shard| lock(shard).left).sum();
+        assert_eq!(left, 0, "the count of what is left is even");
     }
 
     #[test]
@@ -343,9 +345,22 @@ mod alone {
             let Some(Landing::Begun(begun)) = landing(follow) else { panic!("a load has begun") };
             assert!(Arc::ptr_eq(&begun, &flight), "and is over by now");
         }
+        assert!(matches!(look(&mut next), Look::Clear), "the turns begin anew");
         let mut late = board.visit(key("a").as_ref());
-        assert!(matches!(look(&mut late), Look::Clear), "the turns begin anew");
-        assert!(matches!(look(&mut first), Look::Asked(_)), "its turn went with the load, and another asks for all");
+        assert!(matches!(look(&mut late), Look::Asked(_)), "and one is asking for all");
+        assert!(matches!(look(&mut first), Look::Asked(_)), "whose turn went with the load");
+    }
+
+    #[test]
+    fn whoever_asked_for_itself_makes_room_for_another() {
+        let board = Arc::new(Board::new());
+        let (mut alone, _first) = askers(&board);
+        alone.pop();
+        let [mut late, mut later] = [(); 2].map(|()| board.visit(key("a").as_ref()));
+        assert!(matches!(look(&mut late), Look::Clear), "it asks for itself");
+        assert!(matches!(look(&mut later), Look::Asked(_)));
+        let _leader = lead(alone[0].join(LedBy::Task, at(3)));
+        assert!(matches!(look(&mut later), Look::Flight(_)), "a load goes before all turns");
     }
 
     #[test]
