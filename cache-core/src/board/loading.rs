@@ -137,6 +137,17 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_that_is_over_takes_no_other_with_it() {
+        let [one, two, three] = [(); 3].map(|()| flight(LedBy::Task));
+        let _for_two = loading(&one, || relation(&two, LedBy::Task));
+        let for_three = loading(&one, || relation(&three, LedBy::Task));
+        let _two_for_three = loading(&two, || relation(&three, LedBy::Task));
+        drop(for_three);
+        assert!(loading(&two, || !may_wait(&one, LedBy::Task)), "one still waits for two");
+        assert!(loading(&three, || !may_wait(&two, LedBy::Task)), "and two for three");
+    }
+
+    #[test]
     fn flights_that_are_loaded_together_are_one_to_whoever_waits() {
         let [first, second, other] = [(); 3].map(|()| flight(LedBy::Task));
         second.loads_with(&first);
