@@ -384,6 +384,7 @@ mod tests {
             sketch(-4_i64),
             sketch(-1_i128),
             sketch(0.5_f32),
+            sketch(0.25_f32),
             sketch(1.0),
             sketch(0.0),
             sketch(-0.0),

@@ -210,10 +210,58 @@ fn nothing_shows_beyond_the_bounds() {
     assert_eq!(of::<Option<Deep64<u8>>>(), of::<Option<Deep64<u16>>>());
 }
 
+/// A type that takes anything, and then only a number.
+#[derive(Deserialize)]
+#[allow(dead_code)]
+#[serde(untagged)]
+enum Number {
+    A(u64),
+}
+
+type Numbers = (u16, u32, u64, u128, i8, i16, i32, i64, i128, f64, bool, char);
+
 #[test]
 fn fingerprints_are_frozen() {
     // Records outlive builds: another fingerprint, and every record is of another type.
-    let all = [of::<u8>(), of::<base::T>(), of::<e0::E>(), of::<x0::Expr>(), of::<(uuid::Uuid, Vec<Option<f32>>)>()];
+    let all = [
+        of::<u8>(),
+        of::<base::T>(),
+        of::<e0::E>(),
+        of::<x0::Expr>(),
+        of::<(uuid::Uuid, Vec<Option<f32>>)>(),
+        of::<Numbers>(),
+        of::<(BTreeMap<u8, ()>, de::IgnoredAny, serde_bytes::ByteBuf, True, u8)>(),
+        of::<(Untagged, u8)>(),
+        of::<(Number, u8)>(),
+        of::<(chrono::DateTime<chrono::Utc>, std::net::IpAddr, NonZeroU8, Long, u8)>(),
+        of::<(Never, u8)>(),
+        of::<(Result<Never, u8>, u16)>(),
+        of::<(Result<Result<Never, e0::E>, u8>, e1::E)>(),
+        of::<(r0::Tree, x1::Expr)>(),
+        of::<(endless::Endless, u8)>(),
+        of::<Page<Page<u16>>>(),
+        of::<([[[u8; 32]; 32]; 32], u8)>(),
+        of::<Option<Deep64<u8>>>(),
+    ];
     assert_eq!(all.map(|print| print.0), FROZEN);
 }
-const FROZEN: [u32; 5] = [769_289_102, 1_132_381_011, 961_803_810, 3_155_862_337, 2_112_406_875];
+const FROZEN: [u32; 18] = [
+    769_289_102,
+    1_132_381_011,
+    961_803_810,
+    3_155_862_337,
+    2_112_406_875,
+    2_788_118_925,
+    3_041_028_279,
+    1_171_052_464,
+    1_171_052_464,
+    2_439_354_298,
+    2_694_568_111,
+    1_597_126_434,
+    2_315_618_119,
+    4_288_593_385,
+    2_128_119_241,
+    3_656_384_517,
+    2_358_617_009,
+    1_984_646_397,
+];

@@ -76,30 +76,38 @@ impl<'de> Deserialize<'de> for Units {
 }
 
 #[test]
-fn the_length_of_a_list_is_passed_on() {
+fn the_length_of_a_list_or_a_map_is_passed_on() {
     #[derive(Debug, PartialEq)]
-    struct Hinted(Option<usize>);
-    impl<'de> Deserialize<'de> for Hinted {
+    struct Hinted<const MAP: bool>(Option<usize>);
+    impl<'de, const MAP: bool> Deserialize<'de> for Hinted<MAP> {
         fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             struct First;
             impl<'de> serde::de::Visitor<'de> for First {
-                type Value = Hinted;
+                type Value = Option<usize>;
                 fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                    f.write_str("a list")
+                    f.write_str("a list or a map")
                 }
-                fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Hinted, A::Error> {
+                fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Option<usize>, A::Error> {
                     let hint = list.size_hint();
                     while list.next_element::<u8>()?.is_some() {}
-                    Ok(Hinted(hint))
+                    Ok(hint)
+                }
+                fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Option<usize>, A::Error> {
+                    let hint = map.size_hint();
+                    while map.next_entry::<u8, u8>()?.is_some() {}
+                    Ok(hint)
                 }
             }
-            deserializer.deserialize_seq(First)
+            let hint = if MAP { deserializer.deserialize_map(First) } else { deserializer.deserialize_seq(First) };
+            hint.map(Hinted)
         }
     }
     let key = key("k");
     for codec in positional() {
         let record = write(&vec![1_u8, 2, 3], &writing(&codec, &key)).unwrap();
-        assert_eq!(read::<Hinted>(&record, &writing(&codec, &key).expect()), Ok(Hinted(Some(3))));
+        assert_eq!(read(&record, &writing(&codec, &key).expect()), Ok(Hinted::<false>(Some(3))));
+        let record = write(&BTreeMap::from([(1_u8, 2_u8), (3, 4)]), &writing(&codec, &key)).unwrap();
+        assert_eq!(read(&record, &writing(&codec, &key).expect()), Ok(Hinted::<true>(Some(2))));
     }
 }
 
