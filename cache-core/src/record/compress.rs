@@ -168,6 +168,12 @@ mod context {
         Some(to)
     }
 
+    /// Whether this thread keeps what it compresses with.
+    #[cfg(test)]
+    pub(super) fn keeps_a_compressor() -> bool {
+        COMPRESSOR.with_borrow(Option::is_some)
+    }
+
     /// Uses what is kept, and keeps it unless that failed: zstd takes no parameters in the middle of a failed frame.
     fn with_kept<T>(
         kept: &RefCell<Option<T>>,
@@ -191,6 +197,13 @@ mod tests {
 
     fn compressed(value: &[u8]) -> Vec<u8> {
         zstd::bulk::compress(value, 3).unwrap()
+    }
+
+    #[test]
+    fn short_values_are_compressed_with_what_is_kept_and_long_ones_with_a_new_one() {
+        let compress = |len: usize| Compression::default().compress(&mut vec![7; len], 0);
+        assert_eq!((compress(129 << 10), context::keeps_a_compressor()), (ZSTD, false));
+        assert_eq!((compress(128 << 10), context::keeps_a_compressor()), (ZSTD, true));
     }
 
     #[test]

@@ -204,3 +204,21 @@ fn a_panic_in_user_code_is_a_miss_or_an_error() {
         assert_eq!(miss, Miss::Decode("`Deserialize` panicked".into()));
     }
 }
+
+/// Codecs that name variants tell what stands behind the name.
+#[cfg(feature = "json")]
+#[test]
+fn a_variant_with_a_value_is_not_read_as_one_without() {
+    #[derive(Debug, Deserialize)]
+    enum Unit {
+        A,
+    }
+    let (key, codec) = (key("k"), Codec::Json);
+    let writing = writing(&codec, &key);
+    for (body, is_one) in [(&br#""A""#[..], true), (br#"{"A":null}"#, true), (br#"{"A":5}"#, false)] {
+        let mut record = [&[0; HEADER], body].concat();
+        seal(&mut record, &writing, 0);
+        let found = read::<Unit>(&record, &writing.expect());
+        assert_eq!(matches!(found, Ok(Unit::A)), is_one, "{found:?}");
+    }
+}
