@@ -378,6 +378,7 @@ mod tests {
             sketch(4_u64),
             sketch(1_u128),
             sketch(1_u128 << 64),
+            sketch(2_u128 << 64),
             sketch(-1_i8),
             sketch(-2_i16),
             sketch(-3_i32),
