@@ -236,7 +236,6 @@ impl Serializer for Sketch {
 struct Bag {
     kind: u64,
     variant: Option<&'static str>,
-    len: u64,
     sum: u64,
     /// The key whose value comes next.
     key: u64,
@@ -244,16 +243,15 @@ struct Bag {
 
 impl Bag {
     fn of(kind: u64, variant: Option<&'static str>) -> Self {
-        Bag { kind, variant, len: 0, sum: 0, key: 0 }
+        Bag { kind, variant, sum: 0, key: 0 }
     }
 
     fn add(&mut self, part: u64) {
-        self.len += 1;
         self.sum = self.sum.wrapping_add(part);
     }
 
     fn total(self) -> Result<u64, Refused> {
-        let total = pair(self.kind, self.len, self.sum);
+        let total = one(self.kind, self.sum);
         Ok(match self.variant {
             Some(variant) => pair(kind::VARIANT, text(variant), total),
             None => total,
@@ -384,6 +382,7 @@ mod tests {
             sketch(-3_i32),
             sketch(-4_i64),
             sketch(-1_i128),
+            sketch(-2_i128),
             sketch(0.5_f32),
             sketch(0.25_f32),
             sketch(1.0),
@@ -436,6 +435,7 @@ mod tests {
         assert_eq!(sketch(f64::NAN), sketch(-f64::NAN));
         assert_eq!(sketch(New(Box::new(1))), sketch(1));
         assert_eq!(sketch(Unit), sketch(()));
+        assert_eq!(sketch(()), sketch([0_u8; 0]), "nothing in it");
         assert_eq!(sketch('a'), sketch("a"));
         assert_eq!(sketch(Two(1, 2)), sketch([1_u8, 2]));
         assert_eq!(sketch(uuid::Uuid::nil()), sketch(serde_bytes::Bytes::new(&[0; 16])), "as positional codecs see it");
@@ -447,6 +447,7 @@ mod tests {
         assert_eq!(miss, "what was written cannot be read: bytes are left behind the value");
         assert_eq!(Misread::Different.to_string(), "what was written is read as another value");
         assert_eq!(Misread::Incomparable("x".into()).to_string(), "what was written cannot be compared: x");
+        assert_eq!(<Refused as ser::Error>::custom("x").to_string(), "x");
     }
 
     #[test]
