@@ -395,6 +395,7 @@ mod tests {
             sketch(true),
             sketch(false),
             sketch(serde_bytes::Bytes::new(b"b")),
+            sketch(serde_bytes::Bytes::new(b"c")),
             sketch(None::<u8>),
             sketch(Some(1_u8)),
             sketch(Some(None::<u8>)),
