@@ -178,6 +178,8 @@ fn trouble_is_opaque_from_there_on() {
     all_differ!((u8, Never), (u16, Never), (Never, u8), (Panics, u8), (u8, u8));
     // The other variants are read all the same.
     all_differ!(Result<Never, u8>, Result<Never, u16>, Result<u8, Never>, Result<u16, Never>);
+    // And are taken again for what stands behind them and has more of its own.
+    all_differ!((Result<Never, u8>, e0::E), (Result<Never, u8>, e2::E), (Result<Never, u8>, e3::E));
 }
 
 #[derive(Deserialize)]
