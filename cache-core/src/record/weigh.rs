@@ -292,6 +292,11 @@ mod tests {
     }
 
     #[test]
+    fn what_stops_says_who_gave_up() {
+        assert_eq!(<Stopped as ser::Error>::custom("no").to_string(), "`Serialize` gave up");
+    }
+
+    #[test]
     fn a_serialize_that_fails_is_counted_as_far_as_it_came() {
         struct Fails;
         impl Serialize for Fails {

@@ -125,6 +125,7 @@ fn what_follows_a_field_that_refuses_most_values_shows() {
     all_differ!((std::net::IpAddr, u8), (std::net::IpAddr, u16));
     all_differ!((True, u8), (True, u16));
     all_differ!((Long, u8), (Long, u16));
+    all_differ!((Hinted, u8), (Hinted, u16));
 }
 
 #[derive(Deserialize)]
@@ -136,6 +137,28 @@ impl TryFrom<bool> for True {
 
     fn try_from(truth: bool) -> Result<Self, &'static str> {
         if truth { Ok(True) } else { Err("false") }
+    }
+}
+
+/// It takes a list only if that tells how long it is.
+#[derive(Debug)]
+struct Hinted;
+
+impl<'de> Deserialize<'de> for Hinted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Two;
+        impl<'de> de::Visitor<'de> for Two {
+            type Value = Hinted;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("two numbers")
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Hinted, A::Error> {
+                let hint = list.size_hint();
+                while list.next_element::<u8>()?.is_some() {}
+                if hint == Some(2) { Ok(Hinted) } else { Err(de::Error::custom("no hint")) }
+            }
+        }
+        deserializer.deserialize_tuple(2, Two)
     }
 }
 
@@ -188,6 +211,11 @@ fn trouble_is_opaque_from_there_on() {
 enum Untagged {
     A(u8),
     B(String),
+}
+
+#[test]
+fn a_refusal_says_what_was_refused() {
+    assert_eq!(<Refused as de::Error>::custom("no").to_string(), "a dummy was refused");
 }
 
 #[test]
