@@ -191,7 +191,7 @@ impl Node {
         self.state().pending.left(most)
     }
 
-    /// What is due for any of these keys, each once.
+    /// What is due for any of these keys, each once, in the order of the keys.
     pub(crate) fn pending_of<'k>(&self, keys: impl Iterator<Item = &'k FarKey>) -> Vec<Replay> {
         if !self.owes_any() {
             return Vec::new();

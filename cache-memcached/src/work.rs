@@ -118,6 +118,7 @@ pub(crate) struct Asking<'a> {
     scopes: &'a [FarKey],
     started: Tick,
     clock: &'a Clock,
+    /// In the order of their keys.
     replays: Vec<Replay>,
     missing: Vec<usize>,
     trips: u32,

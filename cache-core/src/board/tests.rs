@@ -349,7 +349,7 @@ mod alone {
         assert!(matches!(look(&mut next), Look::Clear), "the turns begin anew");
         let mut late = board.visit(key("a").as_ref());
         assert!(matches!(look(&mut late), Look::Asked(_)), "and one is asking for all");
-        assert!(matches!(look(&mut first), Look::Asked(_)), "whose turn went with the load");
+        assert!(matches!(look(&mut first), Look::Asked(_)), "its own turn went with the load");
     }
 
     #[test]

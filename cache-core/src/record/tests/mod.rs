@@ -36,6 +36,13 @@ fn writing<'a>(codec: &'a Codec, key: &'a Key) -> Writing<'a> {
     }
 }
 
+/// A record whose body is forged.
+fn forged(codec: &Codec, key: &Key, body: &[u8]) -> Vec<u8> {
+    let mut record = [&[0; HEADER], body].concat();
+    seal(&mut record, &writing(codec, key), 0);
+    record
+}
+
 /// Every codec of this build, and a custom one.
 fn codecs() -> Vec<Codec> {
     vec![

@@ -6,13 +6,6 @@ fn positional() -> Vec<Codec> {
     codecs().into_iter().filter(|codec| matches!(codec.name(), "bincode" | "postcard")).collect()
 }
 
-/// A record whose body is forged.
-fn forged(codec: &Codec, key: &Key, body: &[u8]) -> Vec<u8> {
-    let mut record = [&[0; HEADER], body].concat();
-    seal(&mut record, &writing(codec, key), 0);
-    record
-}
-
 /// What an error says: postcard keeps no messages.
 fn said(codec: &Codec, message: &'static str) -> &'static str {
     if codec.name() == "postcard" { "Serde Deserialization Error" } else { message }
