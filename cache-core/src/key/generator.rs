@@ -384,6 +384,18 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_before_a_digest_has_room_for_it_and_no_more() {
+        let place = KeyPlace { prefix: "staging:", region: "users" };
+        let mut front = entry_front(place, key("n", 1).as_ref());
+        assert_eq!(front, "staging:users:n");
+        // Measured on a string, which may have more room than it was asked for.
+        let room = String::with_capacity(front.len() + ":".len() + DIGITS).capacity();
+        assert_eq!(front.capacity(), room);
+        end_in_digest(&mut front, ":", &[0; 20]);
+        assert_eq!(front.capacity(), room, "it was moved");
+    }
+
+    #[test]
     fn a_deep_argument_falls_back_to_its_hash() {
         #[derive(Serialize)]
         struct Deep(Option<Box<Deep>>);

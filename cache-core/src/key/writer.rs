@@ -91,9 +91,9 @@ impl KeyBuffer {
         let mut key = KeyWriter { buffer: self, len: 0, hash, arguments_at: 0, arity };
         key.buffer.heap.clear();
         key.buffer.error = None;
-        key.store((namespace.len() as u32).to_le_bytes(), 4);
-        if namespace.len() > u32::MAX as usize {
-            key.fail(KeyError::new("a namespace of 4 GiB or more"));
+        match u32::try_from(namespace.len()) {
+            Ok(len) => key.store(len.to_le_bytes(), 4),
+            Err(_) => key.fail(KeyError::new("a namespace of 4 GiB or more")),
         }
         key.extend(namespace.as_bytes());
         key.arguments_at = key.written();

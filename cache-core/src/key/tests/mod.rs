@@ -361,6 +361,45 @@ fn equal_keys_hash_alike_and_others_do_not() {
 }
 
 #[test]
+fn every_part_of_a_key_is_in_its_hash() {
+    fn hash<A: Serialize + ?Sized>(namespace: &str, argument: &A) -> u64 {
+        KeyWriter::key_of(namespace, argument).unwrap().as_ref().hash()
+    }
+    let wide = 1_u128 << 64;
+    let hashes = [
+        hash("n", "a"),
+        hash("n", "b"),
+        hash("m", "a"),
+        hash("n", &1),
+        hash("n", &-1),
+        hash("n", &1.0),
+        hash("n", &2.0),
+        hash("n", &(wide + 1)),
+        hash("n", &(wide + 2)),
+        hash("n", &(2 * wide + 1)),
+        hash("n", &true),
+        hash("n", &false),
+        hash("n", &Some(1)),
+        hash("n", &(1, 1)),
+        hash("n", &Sort::Name),
+        hash("n", &Sort::None),
+        hash("n", &Sort::Age(1)),
+    ];
+    let distinct: std::collections::HashSet<u64> = hashes.into();
+    assert_eq!(distinct.len(), hashes.len(), "{hashes:x?}");
+}
+
+#[test]
+fn a_map_of_keys_is_asked_by_reference() {
+    let key = |id: u32| KeyWriter::key_of("n", &id).unwrap();
+    let map: HashMap<Key, u32> = (0..100).map(|i| (key(i), i)).collect();
+    for i in 0..100 {
+        assert_eq!(map.get(&key(i).as_ref() as &dyn HasKey), Some(&i));
+    }
+    assert_eq!(map.get(&key(100).as_ref() as &dyn HasKey), None);
+}
+
+#[test]
 fn equality_is_of_the_bytes_and_not_of_the_hash() {
     let key = |hash, bytes| KeyRef { hash, bytes };
     assert_ne!(key(1, b"a"), key(1, b"b"));
