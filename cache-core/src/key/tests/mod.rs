@@ -347,6 +347,8 @@ fn a_key_shows_neither_its_arguments_nor_their_text() {
     let shown = format!("{key:?}");
     assert!(shown.starts_with("users#") && !shown.contains("secret"), "{shown}");
     assert_eq!(shown, format!("users#{:016x}", key.as_ref().hash()));
+    let hash = hash::KeyHash::of(key.as_ref().bytes());
+    assert_eq!(format!("{hash:?}"), format!("KeyHash({:016x})", hash.finish()));
 }
 
 #[test]
@@ -397,6 +399,10 @@ fn a_map_of_keys_is_asked_by_reference() {
         assert_eq!(map.get(&key(i).as_ref() as &dyn HasKey), Some(&i));
     }
     assert_eq!(map.get(&key(100).as_ref() as &dyn HasKey), None);
+    // Two of one hash are told apart.
+    let [one, same, other] = [b"a", b"a", b"b"].map(|bytes| KeyRef { hash: 1, bytes });
+    let [one, same, other]: [&dyn HasKey; 3] = [&one, &same, &other];
+    assert!(one == same && one != other);
 }
 
 #[test]
@@ -406,6 +412,14 @@ fn equality_is_of_the_bytes_and_not_of_the_hash() {
     assert_ne!(key(1, b"a").to_key(), key(1, b"b").to_key());
     assert_ne!(key(1, b"a"), key(2, b"a"), "keys of two processes");
     assert_eq!(key(1, b"a"), key(1, b"a"));
+}
+
+#[test]
+#[cfg(feature = "testkit")]
+fn a_key_takes_a_hash_that_is_not_its_own() {
+    let key = KeyWriter::key_of("n", &1).unwrap();
+    let shared = key.as_ref().with_hash(5);
+    assert_eq!((shared.hash(), shared.bytes()), (5, key.as_ref().bytes()));
 }
 
 #[test]
