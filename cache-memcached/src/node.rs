@@ -153,14 +153,9 @@ impl Node {
         }
     }
 
-    /// Notes that this is due for a key of this region, before anything is sent.
+    /// Notes that this is due for a key or a scope of this region, before anything is sent.
     pub(crate) fn owe(&self, key: &FarKey, due: Due, region: &FarKey) {
         self.note(|pending| pending.add(key, due, region));
-    }
-
-    /// Notes that a scope needs another generation, before anything is sent.
-    pub(crate) fn owe_scope(&self, scope: &FarKey) {
-        self.note(|pending| pending.add_scope(scope));
     }
 
     pub(crate) fn owes(&self, key: &FarKey) -> bool {
@@ -178,7 +173,11 @@ impl Node {
 
     /// A caller who invalidated this has gone without its answer. Whether the node owes it still.
     pub(crate) fn leave(&self, key: &FarKey) -> bool {
-        self.owes_any() && self.state().pending.leave(key)
+        let mut is_due = false;
+        if self.owes_any() {
+            self.note(|pending| is_due = pending.leave(key));
+        }
+        is_due
     }
 
     /// Whether the node owes anything that was left.

@@ -172,16 +172,16 @@ impl Memcached {
     }
 
     /// The same for scopes: one ask per scope and node, those of one scope together.
-    pub(crate) fn bump_asks<'a>(&self, scopes: &'a [FarKey]) -> impl Iterator<Item = Ask<'a>> {
+    pub(crate) fn bump_asks<'a>(&self, scopes: &'a [FarKey], region: &FarKey) -> impl Iterator<Item = Ask<'a>> {
         let count = self.nodes().count();
         let each = move || scopes.iter().flat_map(move |scope| (0..count).map(move |node| (node, scope)));
-        each().for_each(|(node, scope)| self.nodes().node(node).owe_scope(scope));
+        each().for_each(|(node, scope)| self.nodes().node(node).owe(scope, Due::Bump, region));
         each().map(|(node, key)| Ask { node, key, before: None, request: None, reads: false, is_part: false })
     }
 
     /// Held while an invalidation of these keys or scopes is under way: what is still owed when it is dropped is left to
     /// the thread that repeats it, whether the node did not answer or the caller did not wait.
-    pub(crate) fn unless_settled<'a>(&'a self, keys: &'a [FarKey], region: Option<&'a FarKey>) -> UnlessSettled<'a> {
+    pub(crate) fn unless_settled<'a>(&'a self, keys: &'a [FarKey], region: &'a FarKey) -> UnlessSettled<'a> {
         UnlessSettled { client: self, keys, region, settled: false }
     }
 
@@ -210,12 +210,13 @@ impl Memcached {
     pub(crate) fn bumped<'w>(
         &self,
         scopes: &[FarKey],
+        region: &FarKey,
         mut answers: impl Iterator<Item = Answered<'w>>,
     ) -> Vec<Invalidated> {
         let of_scope = |scope: &FarKey| {
             let mut all = Invalidated::Done;
             for (node, answer) in answers.by_ref().take(self.nodes().count()).enumerate() {
-                if let Invalidated::Pending(error) = self.invalidated_on(node, &[scope], answer) {
+                if let Invalidated::Pending(error) = self.invalidated_on(node, &[scope, region], answer) {
                     all = Invalidated::Pending(error);
                 }
             }
@@ -247,7 +248,7 @@ impl Memcached {
 pub(crate) struct UnlessSettled<'a> {
     client: &'a Memcached,
     keys: &'a [FarKey],
-    region: Option<&'a FarKey>,
+    region: &'a FarKey,
     settled: bool,
 }
 
@@ -266,7 +267,7 @@ impl Drop for UnlessSettled<'_> {
         }
         for node in self.client.nodes().iter() {
             // Each of them is left, not only the first that is owed.
-            let left = self.keys.iter().chain(self.region).filter(|key| node.leave(key)).count();
+            let left = self.keys.iter().chain([self.region]).filter(|key| node.leave(key)).count();
             if left > 0 {
                 drain::stir(node);
             }

@@ -12,7 +12,8 @@ use cache_core::key::FarKey;
 use crate::batch::Batch;
 use crate::proto::{Code, Delete, Key, Mode, Request, Set};
 
-/// How many keys are remembered. Beyond it the keys of a region are forgotten for another generation of the region.
+/// How many keys and scopes are remembered when their callers have gone. Beyond it those of a region are forgotten for
+/// another generation of the region. What a caller is about to settle himself is in his own memory anyway.
 const MOST: usize = 10_000;
 
 /// What has to reach the node. A stronger one is greater.
@@ -32,6 +33,8 @@ pub(crate) struct Pending {
     /// The regions' scopes, by the number that entries have.
     regions: Vec<FarKey>,
     last: u64,
+    /// How many entries were left.
+    left: usize,
 }
 
 #[derive(Debug)]
@@ -39,8 +42,7 @@ struct Entry {
     due: Due,
     /// When it was made, or made again.
     number: u64,
-    /// None for a scope.
-    region: Option<usize>,
+    region: usize,
     /// Whether a caller has gone without its answer. Until then he who asked is about to settle it himself.
     left: bool,
 }
@@ -54,23 +56,10 @@ pub(crate) struct Replay {
 }
 
 impl Pending {
-    /// Notes an invalidation of a key of this region. The stronger of two for one key stays, as if both had been made
-    /// now.
+    /// Notes an invalidation of a key or a scope of this region. The stronger of two for one key stays, as if both had
+    /// been made now.
     pub(crate) fn add(&mut self, key: &FarKey, due: Due, region: &FarKey) {
-        let number = self.region(region);
-        if self.entries.len() >= MOST && !self.entries.contains_key(key) {
-            self.entries.retain(|_, entry| entry.region != Some(number));
-            return self.add_scope(region);
-        }
-        self.insert(key, due, Some(number));
-    }
-
-    /// Notes that a scope needs another generation.
-    pub(crate) fn add_scope(&mut self, scope: &FarKey) {
-        self.insert(scope, Due::Bump, None);
-    }
-
-    fn insert(&mut self, key: &FarKey, due: Due, region: Option<usize>) {
+        let region = self.region(region);
         self.last += 1;
         let number = self.last;
         let entry = self.entries.entry(key.clone()).or_insert(Entry { due, number, region, left: false });
@@ -92,12 +81,30 @@ impl Pending {
 
     /// A caller who invalidated this has gone without its answer. Whether it is due still.
     pub(crate) fn leave(&mut self, key: &FarKey) -> bool {
-        self.entries.get_mut(key).map(|entry| entry.left = true).is_some()
+        let Some(entry) = self.entries.get_mut(key) else { return false };
+        let region = entry.region;
+        self.left += usize::from(!entry.left);
+        entry.left = true;
+        if self.left > MOST {
+            self.forget(region);
+        }
+        true
+    }
+
+    /// Forgets what was left of this region; another generation of it stands for all of that.
+    fn forget(&mut self, region: usize) {
+        let Some(scope) = self.regions.get(region).cloned() else { return };
+        self.entries.retain(|_, entry| !(entry.left && entry.region == region));
+        self.add(&scope, Due::Bump, &scope);
+        if let Some(bump) = self.entries.get_mut(&scope) {
+            bump.left = true;
+        }
+        self.left = self.entries.values().filter(|entry| entry.left).count();
     }
 
     /// Whether any was left.
     pub(crate) fn any_left(&self) -> bool {
-        self.entries.values().any(|entry| entry.left)
+        self.left > 0
     }
 
     /// Up to so many of those that were left, whatever their keys.
@@ -109,8 +116,10 @@ impl Pending {
 
     /// The node has answered this replay. The entry goes, unless it was made again meanwhile.
     pub(crate) fn done(&mut self, replay: &Replay) {
-        if self.entries.get(&replay.key).is_some_and(|entry| entry.number == replay.number) {
-            self.entries.remove(&replay.key);
+        if self.entries.get(&replay.key).is_some_and(|entry| entry.number == replay.number)
+            && let Some(done) = self.entries.remove(&replay.key)
+        {
+            self.left -= usize::from(done.left);
         }
     }
 
@@ -186,17 +195,55 @@ mod tests {
     #[test]
     fn too_many_of_a_region_become_one_generation() {
         let (one, other) = (key("one"), key("other"));
-        let mut pending = Pending::default();
-        pending.add(&key("elsewhere"), Due::Hard, &other);
-        for n in 1..MOST {
-            pending.add(&key(&format!("k{n}")), Due::Soft, &one);
+        for due in [Due::Soft, Due::Bump] {
+            let mut pending = Pending::default();
+            let mut leave = |text: &str, due: Due, region: &FarKey| {
+                pending.add(&key(text), due, region);
+                assert!(pending.leave(&key(text)));
+                pending.left
+            };
+            leave("elsewhere", Due::Hard, &other);
+            for n in 1..MOST {
+                assert_eq!(leave(&format!("k{n}"), due, &one), 1 + n);
+            }
+            assert_eq!(leave("k1", Due::Hard, &one), MOST, "it is known already");
+            assert_eq!(leave("one-too-many", Due::Hard, &one), 2);
+            let left = pending.left(10);
+            assert_eq!(
+                left.iter().map(|replay| (&replay.key, replay.due)).collect::<Vec<_>>(),
+                [(&key("elsewhere"), Due::Hard), (&one, Due::Bump)]
+            );
+            left.iter().for_each(|replay| pending.done(replay));
+            assert!(!pending.any_left() && pending.len() == 0);
         }
-        assert_eq!(pending.len(), MOST);
-        pending.add(&key("k1"), Due::Hard, &one);
-        assert_eq!(pending.of(&key("k1")).unwrap().due, Due::Hard, "it is known already");
-        pending.add(&key("one-too-many"), Due::Hard, &one);
-        assert_eq!(pending.len(), 2);
-        assert_eq!(pending.of(&one).unwrap().due, Due::Bump);
-        assert_eq!(pending.of(&key("elsewhere")).unwrap().due, Due::Hard, "another region's");
+    }
+
+    #[test]
+    fn what_callers_are_about_to_settle_is_never_too_much() {
+        let (region, keys) = (key("region"), (0..2 * MOST).map(|n| key(&format!("k{n}"))).collect::<Vec<_>>());
+        let mut pending = Pending::default();
+        keys.iter().for_each(|key| pending.add(key, Due::Hard, &region));
+        assert_eq!((pending.len(), pending.any_left()), (2 * MOST, false));
+        for key in &keys {
+            pending.done(&pending.of(key).unwrap());
+        }
+        assert!(pending.of(&region).is_none() && pending.len() == 0);
+    }
+
+    #[test]
+    fn what_stands_for_many_is_due_until_it_was_sent_after_all_of_them() {
+        let region = key("region");
+        let mut pending = Pending::default();
+        let fill = |pending: &mut Pending| {
+            for n in 0..=MOST {
+                pending.add(&key(&format!("k{n}")), Due::Hard, &region);
+                pending.leave(&key(&format!("k{n}")));
+            }
+        };
+        fill(&mut pending);
+        let sent = pending.of(&region).unwrap();
+        fill(&mut pending);
+        pending.done(&sent);
+        assert!(pending.of(&region).is_some(), "more was forgotten for it since it was sent");
     }
 }

@@ -38,8 +38,9 @@ pub trait BytesBackend: Send + Sync + fmt::Debug {
     /// invalidations wait for a node than it can be owed, another generation of this one takes their place.
     fn invalidate(&self, keys: &[FarKey], strength: Strength, region: &FarKey) -> Vec<Invalidated>;
 
-    /// Changes the generations of these scopes on every node.
-    fn bump(&self, scopes: &[FarKey]) -> Vec<Invalidated>;
+    /// Changes the generations of these scopes on every node. `region` is the scope that all of them are or belong to, as
+    /// for [`invalidate`](BytesBackend::invalidate).
+    fn bump(&self, scopes: &[FarKey], region: &FarKey) -> Vec<Invalidated>;
 
     /// How many invalidations have not been shown to be done, of all that share the backend's nodes.
     fn pending(&self) -> usize {
@@ -116,7 +117,7 @@ pub trait AsyncBytesBackend: Send + Sync + fmt::Debug {
     ) -> BoxFuture<'a, Vec<Invalidated>>;
 
     /// See [`BytesBackend::bump`].
-    fn bump<'a>(&'a self, scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Invalidated>>;
+    fn bump<'a>(&'a self, scopes: &'a [FarKey], region: &'a FarKey) -> BoxFuture<'a, Vec<Invalidated>>;
 
     /// See [`BytesBackend::pending`].
     fn pending(&self) -> usize {

@@ -131,14 +131,16 @@ pub(crate) enum Whole {
 }
 
 impl BoundScope {
-    /// The far key of the scope's generation.
-    pub(crate) fn far_key(&self) -> Option<FarKey> {
-        match &self.whole {
+    /// The far keys of the scope's generation, and of its region's.
+    pub(crate) fn far_keys(&self) -> Option<(FarKey, FarKey)> {
+        let region = self.state.region_scope()?;
+        let scope = match &self.whole {
             // The region's scope stands first, the namespace's second.
             Whole::Namespace(namespace) => namespace.scopes.get(1).cloned(),
-            Whole::Region => self.state.region_scope(),
+            Whole::Region => Some(region.clone()),
             Whole::Tag(tag) => self.state.tag_scope(tag),
-        }
+        };
+        Some((scope?, region))
     }
 
     /// Rule R5 for all entries of the scope.

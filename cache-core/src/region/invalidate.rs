@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::slice;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -86,7 +87,10 @@ impl Invalidate {
                 Some(region) => backend.invalidate(&bound.far_keys()?, strength, region),
                 None => Vec::new(),
             },
-            Target::Scope(scope) => backend.bump(scope.far_key().as_slice()),
+            Target::Scope(scope) => match scope.far_keys() {
+                Some((scope, region)) => backend.bump(slice::from_ref(&scope), &region),
+                None => Vec::new(),
+            },
         };
         target.settled(answers)
     }
@@ -110,7 +114,10 @@ impl Invalidate {
                 Some(region) => backend.invalidate(&bound.far_keys()?, strength, region).await,
                 None => Vec::new(),
             },
-            Target::Scope(scope) => backend.bump(scope.far_key().as_slice()).await,
+            Target::Scope(scope) => match scope.far_keys() {
+                Some((scope, region)) => backend.bump(slice::from_ref(&scope), &region).await,
+                None => Vec::new(),
+            },
         };
         target.settled(answers)
     }

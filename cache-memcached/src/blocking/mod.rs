@@ -69,16 +69,16 @@ impl BytesBackend for Memcached {
 
     fn invalidate(&self, keys: &[FarKey], strength: Strength, region: &FarKey) -> Vec<Invalidated> {
         let asks = self.invalidate_asks(keys, strength, region);
-        let settled = self.unless_settled(keys, Some(region));
+        let settled = self.unless_settled(keys, region);
         let mut work = self.run_now(self.errand("invalidate"), asks, &[]);
         settled.by(each(keys, work.answers(), |(key, answer)| self.invalidated(key, region, answer)))
     }
 
-    fn bump(&self, scopes: &[FarKey]) -> Vec<Invalidated> {
-        let asks = self.bump_asks(scopes);
-        let settled = self.unless_settled(scopes, None);
+    fn bump(&self, scopes: &[FarKey], region: &FarKey) -> Vec<Invalidated> {
+        let asks = self.bump_asks(scopes, region);
+        let settled = self.unless_settled(scopes, region);
         let mut work = self.run_now(self.errand("bump"), asks, &[]);
-        settled.by(self.bumped(scopes, work.answers()))
+        settled.by(self.bumped(scopes, region, work.answers()))
     }
 
     fn pending(&self) -> usize {

@@ -93,19 +93,19 @@ impl AsyncBytesBackend for Memcached {
     ) -> BoxFuture<'a, Vec<Invalidated>> {
         // Owed before the future is first polled: dropping it at any time leaves the invalidation pending.
         let asks = self.invalidate_asks(keys, strength, region);
-        let settled = self.unless_settled(keys, Some(region));
+        let settled = self.unless_settled(keys, region);
         Box::pin(async move {
             let mut work = self.run(self.errand("invalidate"), asks, &[]).await;
             settled.by(each(keys, work.answers(), |(key, answer)| self.invalidated(key, region, answer)))
         })
     }
 
-    fn bump<'a>(&'a self, scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Invalidated>> {
-        let asks = self.bump_asks(scopes);
-        let settled = self.unless_settled(scopes, None);
+    fn bump<'a>(&'a self, scopes: &'a [FarKey], region: &'a FarKey) -> BoxFuture<'a, Vec<Invalidated>> {
+        let asks = self.bump_asks(scopes, region);
+        let settled = self.unless_settled(scopes, region);
         Box::pin(async move {
             let mut work = self.run(self.errand("bump"), asks, &[]).await;
-            settled.by(self.bumped(scopes, work.answers()))
+            settled.by(self.bumped(scopes, region, work.answers()))
         })
     }
 

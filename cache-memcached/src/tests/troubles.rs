@@ -301,7 +301,7 @@ fn one_key_that_many_invalidate_at_once_is_done_for_each_that_was_answered() {
                 threads.spawn(move || {
                     std::thread::sleep(Duration::from_millis(10) * caller);
                     let of_key = BytesBackend::invalidate(client, &[key()], Strength::Hard, &region());
-                    let of_scope = BytesBackend::bump(client, scope);
+                    let of_scope = BytesBackend::bump(client, scope, &scope[0]);
                     assert!(matches!(of_key[..], [Invalidated::Done]), "caller {caller}: {of_key:?}");
                     assert!(matches!(of_scope[..], [Invalidated::Done]), "caller {caller}: {of_scope:?}");
                 })
@@ -357,6 +357,24 @@ fn more_than_can_be_remembered_is_owed_as_another_generation() {
     assert_eq!(BytesBackend::pending(&client), 1);
     server.resume();
     assert_ne!(generation(), before, "it goes before whatever is asked");
+}
+
+#[test]
+fn any_number_of_keys_is_invalidated_where_the_node_answers() {
+    let server = Server::start(&[]);
+    // A debug build takes a while for so many.
+    let config = Config { io_timeout: Duration::from_secs(20), ..config(&[server.port()]) };
+    let client = Memcached::of_another_process(config, Clock::System).unwrap();
+    let keys: Vec<FarKey> = (0..25_000).map(|n| FarKey::new(format!("troubles:{n}")).unwrap()).collect();
+    let generation = || {
+        let (keys, scopes, grace) = (&keys[..1], &[region()][..], Duration::ZERO);
+        let read = Read { keys, scopes, lease: Lease::None, grace, recall: Recall::Never };
+        BytesBackend::read(&client, &read).remove(0).unwrap().generations
+    };
+    let before = generation();
+    let answers = BytesBackend::invalidate(&client, &keys, Strength::Hard, &region());
+    assert!(answers.iter().all(|answer| matches!(answer, Invalidated::Done)));
+    assert_eq!((BytesBackend::pending(&client), generation()), (0, before), "nothing else of the region is touched");
 }
 
 #[test]

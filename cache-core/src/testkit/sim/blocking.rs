@@ -42,7 +42,7 @@ impl BytesBackend for SimFar {
         keys.iter().zip(answers).map(|(key, answer)| self.invalidated(self.owner(key), key, answer)).collect()
     }
 
-    fn bump(&self, scopes: &[FarKey]) -> Vec<Invalidated> {
+    fn bump(&self, scopes: &[FarKey], _region: &FarKey) -> Vec<Invalidated> {
         let asks = self.bump_asks(scopes);
         let answers = self.run_now(Pipeline::new(self, asks, &[], Memory::Pass));
         self.bumped(scopes, answers)

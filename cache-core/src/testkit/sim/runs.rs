@@ -109,7 +109,7 @@ impl Process {
 
     async fn invalidate_all(&self) {
         let noted = self.history.invalidate_called(self.number, KEYS);
-        let answer = AsyncBytesBackend::bump(&self.far, &Self::scopes()).await.remove(0);
+        let answer = AsyncBytesBackend::bump(&self.far, &Self::scopes(), &Self::scopes()[0]).await.remove(0);
         self.history.invalidate_returned(noted, self.returned(&answer));
     }
 

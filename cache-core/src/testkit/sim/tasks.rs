@@ -65,7 +65,7 @@ impl AsyncBytesBackend for SimFar {
         })
     }
 
-    fn bump<'a>(&'a self, scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Invalidated>> {
+    fn bump<'a>(&'a self, scopes: &'a [FarKey], _region: &'a FarKey) -> BoxFuture<'a, Vec<Invalidated>> {
         let asks = self.bump_asks(scopes);
         Box::pin(async move {
             let answers = self.run(Pipeline::new(self, asks, &[], Memory::Pass)).await;

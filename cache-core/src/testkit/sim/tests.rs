@@ -112,7 +112,7 @@ fn each_operation_sends_the_commands_that_its_rule_names() {
     assert_eq!(wire(&nodes), ["md k I", "mg k cts", "md k C5 I", "md k"]);
 
     nodes.trace();
-    drop(BytesBackend::bump(&far, &[key_scope()]));
+    drop(BytesBackend::bump(&far, &[key_scope()], &key_scope()));
     assert_eq!(wire(&nodes), ["ms scope Set F0"]);
 }
 
@@ -297,7 +297,7 @@ fn remembered_generations_are_dated_at_asking_and_forgotten_by_a_bump() {
     assert!(!third.remembered && third.proved == clock.now(), "too old to be remembered");
     clock.advance(seconds(1));
     far.order(Fate::LoseReply);
-    assert!(matches!(BytesBackend::bump(&far, &scopes)[..], [Invalidated::Pending(_)]));
+    assert!(matches!(BytesBackend::bump(&far, &scopes, &scopes[0])[..], [Invalidated::Pending(_)]));
     let fourth = try_read(&far, &k, &scopes, Recall::Allowed).unwrap();
     assert!(!fourth.remembered && fourth.generations != first.generations, "forgotten although its reply was lost");
 }
@@ -322,7 +322,7 @@ fn what_was_asked_before_a_bump_is_not_remembered_after_it() {
     let mut late = AsyncBytesBackend::read(&far, &read);
     assert!(late.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     nodes.server(0);
-    assert!(matches!(BytesBackend::bump(&far, &scopes)[..], [Invalidated::Done]));
+    assert!(matches!(BytesBackend::bump(&far, &scopes, &scopes[0])[..], [Invalidated::Done]));
     let late = block_on(&clock, late).unwrap().remove(0).unwrap();
     assert_eq!(late.generations, first.generations, "read before the bump");
     let after = try_read(&far, &keys[0], &scopes, Recall::Allowed).unwrap();

@@ -130,8 +130,8 @@ impl BytesBackend for Awaited {
         self.wait(self.far.invalidate(keys, strength, region), keys.len(), Invalidated::Pending)
     }
 
-    fn bump(&self, scopes: &[FarKey]) -> Vec<Invalidated> {
-        self.wait(self.far.bump(scopes), scopes.len(), Invalidated::Pending)
+    fn bump(&self, scopes: &[FarKey], region: &FarKey) -> Vec<Invalidated> {
+        self.wait(self.far.bump(scopes, region), scopes.len(), Invalidated::Pending)
     }
 
     fn pending(&self) -> usize {

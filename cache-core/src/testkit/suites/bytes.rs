@@ -186,10 +186,10 @@ mod tests {
                 _ => all,
             }
         }
-        fn bump(&self, scopes: &[FarKey]) -> Vec<Invalidated> {
+        fn bump(&self, scopes: &[FarKey], region: &FarKey) -> Vec<Invalidated> {
             match self.1 {
                 Flaw::BumpDoesNothing => scopes.iter().map(|_| Invalidated::Done).collect(),
-                _ => BytesBackend::bump(&self.0, scopes),
+                _ => BytesBackend::bump(&self.0, scopes, region),
             }
         }
         fn size_limit(&self) -> Option<usize> {

@@ -140,7 +140,7 @@ fn empty_batches(bench: &Bench) -> Verdict {
         far.take(&[], &bench.scopes).len(),
         far.validate(&[], &bench.scopes).len(),
         far.invalidate(&[], Strength::Hard, bench.region()).len(),
-        far.bump(&[]).len(),
+        far.bump(&[], bench.region()).len(),
     ];
     expect_eq("the answers to empty batches", counts, [0; 7])
 }

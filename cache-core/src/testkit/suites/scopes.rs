@@ -73,7 +73,7 @@ fn no_scopes(bench: &Bench) -> Verdict {
 fn bump(bench: &Bench) -> Verdict {
     let key = bench.key("k")?;
     let before: Vec<Generation> = bench.generations(bench.other(), &key)?.iter().collect();
-    done("a bump", bench.far().bump(&bench.scopes[1..]))?;
+    done("a bump", bench.far().bump(&bench.scopes[1..], bench.region()))?;
     for far in [bench.far(), bench.other()] {
         let after: Vec<Generation> = bench.generations(far, &key)?.iter().collect();
         expect_eq("the generation of the other scope", after[0], before[0])?;
@@ -89,7 +89,7 @@ fn never_again(bench: &Bench) -> Verdict {
         for generation in bench.generations(bench.other(), &key)?.iter() {
             expect(seen.insert(generation), || format!("{generation:?} came again in round {round}"))?;
         }
-        done("a bump", bench.far().bump(&bench.scopes))?;
+        done("a bump", bench.far().bump(&bench.scopes, bench.region()))?;
     }
     Ok(())
 }
@@ -97,7 +97,7 @@ fn never_again(bench: &Bench) -> Verdict {
 fn every_node(bench: &Bench) -> Verdict {
     let keys = bench.keys(40)?;
     let before = keys.iter().map(|key| bench.generations(bench.other(), key)).collect::<Verdict<Vec<_>>>()?;
-    done("a bump", bench.far().bump(&bench.scopes))?;
+    done("a bump", bench.far().bump(&bench.scopes, bench.region()))?;
     for (key, before) in keys.iter().zip(before) {
         let after = bench.generations(bench.other(), key)?;
         let unchanged = before.iter().zip(after.iter()).any(|(before, after)| before == after);

@@ -131,7 +131,7 @@ fn pending_bump(bench: &Bench) -> Verdict {
     let keys = bench.keys(40)?;
     let before = keys.iter().map(|key| bench.generations(bench.far(), key)).collect::<Verdict<Vec<_>>>()?;
     bench.trouble(Trouble::Down(keys[3].clone()))?;
-    let answers = bench.far().bump(&bench.scopes);
+    let answers = bench.far().bump(&bench.scopes, bench.region());
     bench.trouble(Trouble::Up(keys[3].clone()))?;
     let pending = answers.iter().filter(|answer| matches!(answer, Invalidated::Pending(_))).count();
     expect_eq("the bumps that are pending", pending, bench.scopes.len())?;
@@ -140,5 +140,5 @@ fn pending_bump(bench: &Bench) -> Verdict {
         let unchanged = before.iter().zip(after.iter()).any(|(before, after)| before == after);
         expect(!unchanged, || format!("the generations of {} should have changed", key.as_str()))?;
     }
-    done("the same bump again", bench.far().bump(&bench.scopes))
+    done("the same bump again", bench.far().bump(&bench.scopes, bench.region()))
 }

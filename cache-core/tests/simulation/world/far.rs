@@ -245,8 +245,8 @@ impl AsyncBytesBackend for FlawedFar {
         Box::pin(async move { self.invalidated(sent.await) })
     }
 
-    fn bump<'a>(&'a self, scopes: &'a [FarKey]) -> BoxFuture<'a, Vec<Invalidated>> {
-        let sent = AsyncBytesBackend::bump(&self.far, scopes);
+    fn bump<'a>(&'a self, scopes: &'a [FarKey], region: &'a FarKey) -> BoxFuture<'a, Vec<Invalidated>> {
+        let sent = AsyncBytesBackend::bump(&self.far, scopes, region);
         Box::pin(async move { self.invalidated(sent.await) })
     }
 
