@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn what_is_not_the_nodes_fault_is_not_held_against_it() {
         let (health, now) = (Health::default(), Instant::now());
-        for trouble in [Trouble::Busy(BLACKLIST), Trouble::NoGenerations, Trouble::closed(true)] {
+        for trouble in [Trouble::Busy(BLACKLIST), Trouble::Late, Trouble::NoGenerations, Trouble::closed(true)] {
             (0..10).for_each(|_| assert_eq!(health.failed(&trouble, now, BLACKLIST), Change::Nothing));
         }
     }

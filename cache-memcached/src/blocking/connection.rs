@@ -26,8 +26,11 @@ use crate::server::{ANY, Server};
 use crate::trouble::Trouble;
 use crate::work::Message;
 
-/// How far the socket's own timeout may be from what is left until the deadline before it is set anew.
+/// How far the socket's own timeout may be from how long it is to wait before it is set anew.
 const SLACK: Duration = Duration::from_millis(10);
+/// How long one of several nodes is waited for before the next one is looked at: one that stands still must not keep
+/// the answers of the others from being read.
+const TURN: Duration = Duration::from_millis(3);
 
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -60,6 +63,7 @@ impl Connection {
             features: ANY,
             timeout: Duration::ZERO,
             sent: 0,
+            any_byte_came: false,
         };
         channel.exchange(budget, &node.counters).map_err(|trouble| match trouble {
             Trouble::Dead(why) | Trouble::Torn(why) => Trouble::Connect(why),
@@ -102,9 +106,9 @@ impl Connection {
         Ok(Progress::More)
     }
 
-    /// Goes on with it. `waited`: whether time has passed since it was begun or last gone on with.
-    pub(crate) fn advance(&mut self, budget: Budget, waited: bool) -> Result<Progress, Trouble> {
-        self.channel.advance(budget, waited, &self.node.counters)
+    /// Goes on with it. `in_turn`: as far as that goes without waiting for long, for there are others.
+    pub(crate) fn advance(&mut self, budget: Budget, in_turn: bool) -> Result<Progress, Trouble> {
+        self.channel.advance(budget, in_turn, &self.node.counters)
     }
 
     /// Hands over what came of the exchange.
@@ -140,6 +144,8 @@ struct Channel {
     timeout: Duration,
     /// How many pieces of the batch were sent.
     sent: usize,
+    /// Whether the node has begun to answer.
+    any_byte_came: bool,
 }
 
 impl Channel {
@@ -153,20 +159,22 @@ impl Channel {
     /// Many requests go in pieces, and no more than two of them are unanswered: a server that is not read from stops
     /// reading, and then both would wait for ever.
     fn begin(&mut self, budget: Budget, now: Instant, counters: &Counters) -> Result<(), Trouble> {
-        self.sent = 0;
+        (self.sent, self.any_byte_came) = (0, false);
         self.send_piece(budget, now, counters)?;
         self.send_piece(budget, now, counters)
     }
 
     /// Reads the replies to the first piece that is unanswered, and sends one more.
-    fn advance(&mut self, budget: Budget, waited: bool, counters: &Counters) -> Result<Progress, Trouble> {
-        if waited {
-            self.keep_to_the_deadline(budget, Instant::now())?;
+    fn advance(&mut self, budget: Budget, in_turn: bool, counters: &Counters) -> Result<Progress, Trouble> {
+        if in_turn {
+            self.wait_at_most(TURN, budget, Instant::now())?;
         }
         let end = self.batch.end();
         let unanswered = |pause: &&Pause| pause.requests > self.replies.answered();
         let requests = self.batch.pauses.iter().find(unanswered).unwrap_or(&end).requests;
-        self.receive(requests, budget, counters)?;
+        if !self.receive(requests, budget, in_turn, counters)? {
+            return Ok(Progress::More);
+        }
         if self.replies.answered() == end.requests {
             return Ok(Progress::Whole);
         }
@@ -182,28 +190,35 @@ impl Channel {
         self.send(from, to, budget, now, counters)
     }
 
-    /// Reads until so many requests have their replies.
-    fn receive(&mut self, requests: usize, budget: Budget, counters: &Counters) -> Result<(), Trouble> {
-        let mut any_byte_came = self.replies.answered() > 0;
+    /// Reads until so many requests have their replies. Not, if others are to have their turn before.
+    fn receive(
+        &mut self,
+        requests: usize,
+        budget: Budget,
+        in_turn: bool,
+        counters: &Counters,
+    ) -> Result<bool, Trouble> {
+        let most = if in_turn { TURN } else { Duration::MAX };
         let mut is_first = true;
         while self.replies.answered() < requests {
             if !is_first {
-                self.keep_to_the_deadline(budget, Instant::now())?;
+                self.wait_at_most(most, budget, Instant::now())?;
             }
             is_first = false;
             let count = match self.stream.read(self.replies.room(&mut self.inbox)) {
-                Ok(0) => return Err(Trouble::closed(any_byte_came)),
+                Ok(0) => return Err(Trouble::closed(self.any_byte_came)),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if is_timeout(&error) && in_turn => return Ok(false),
                 Err(error) if is_timeout(&error) => return Err(timed_out(budget)),
-                Err(error) => return Err(Trouble::of_io(&error, any_byte_came)),
+                Err(error) => return Err(Trouble::of_io(&error, self.any_byte_came)),
             };
-            any_byte_came = true;
+            self.any_byte_came = true;
             counters.received_bytes.add(count);
             self.replies.came(&mut self.inbox, count);
             self.replies.absorb(&self.batch.awaited, &mut self.inbox, self.features).map_err(Trouble::Broken)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn send(
@@ -224,7 +239,7 @@ impl Channel {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_timeout(&error) => return Err(timed_out(budget)),
-                Err(error) => return Err(Trouble::of_io(&error, self.replies.answered() > 0)),
+                Err(error) => return Err(Trouble::of_io(&error, self.any_byte_came)),
             }
             if from < to {
                 now = Instant::now();
@@ -236,13 +251,19 @@ impl Channel {
     /// Sees to it that the next read or write ends about when the deadline comes. In the usual case, with all of the
     /// time left and one write and one read, no system call is needed.
     fn keep_to_the_deadline(&mut self, budget: Budget, now: Instant) -> Result<(), Trouble> {
+        self.wait_at_most(Duration::MAX, budget, now)
+    }
+
+    /// The same, and that it ends after so long, if that is sooner.
+    fn wait_at_most(&mut self, most: Duration, budget: Budget, now: Instant) -> Result<(), Trouble> {
         let left = budget.left(now);
         if left.is_zero() {
             return Err(timed_out(budget));
         }
-        if left.abs_diff(self.timeout) > SLACK {
-            self.stream.set_timeout(left).map_err(|error| Trouble::of_io(&error, false))?;
-            self.timeout = left;
+        let wait = left.min(most);
+        if wait.abs_diff(self.timeout) > SLACK {
+            self.stream.set_timeout(wait).map_err(|error| Trouble::of_io(&error, false))?;
+            self.timeout = wait;
         }
         Ok(())
     }

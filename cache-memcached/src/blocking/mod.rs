@@ -4,6 +4,8 @@
 mod connection;
 mod pool;
 
+use std::time::{Duration, Instant};
+
 use cache_core::backend::{
     BytesBackend, Check, Fill, FillOutcome, Filled, HandBack, Invalidated, NodeStats, Read, Returned, Seen, Strength,
     Take,
@@ -18,7 +20,7 @@ use pool::Exchange;
 pub(crate) use pool::{Pool, PoolSettings};
 
 use crate::backend::Memcached;
-use crate::budget::Errand;
+use crate::budget::{Budget, Errand};
 use crate::node::{Node, UnderWay};
 use crate::operations::each;
 use crate::split::Split;
@@ -142,20 +144,27 @@ impl Memcached {
     /// nodes, so that no two callers wait for connections that the other one has.
     pub(crate) fn say_now<P: Part>(&self, errand: Errand, parts: &mut [P]) {
         while parts.iter().any(|part| !part.is_done()) {
-            let undone = parts.iter_mut().filter(|part| !part.is_done());
-            let mut talks: SmallVec<[Talk<'_, P>; 1]> = undone.filter_map(|part| self.talk_now(errand, part)).collect();
-            let waited = talks.len() > 1;
+            let mut talks = SmallVec::<[Talk<'_, P>; 1]>::new();
+            for part in parts.iter_mut().filter(|part| !part.is_done()) {
+                let late = if talks.is_empty() { Late::No } else { Late::by(errand.budget) };
+                talks.extend(self.talk_now(errand, part, late));
+            }
+            let in_turn = talks.len() > 1;
             let mut progress = Progress::More;
             while progress == Progress::More {
-                progress = talks.iter_mut().map(|talk| talk.advance(waited)).max().unwrap_or(Progress::Whole);
+                progress = talks.iter_mut().map(|talk| talk.advance(in_turn)).max().unwrap_or(Progress::Whole);
             }
             talks.into_iter().for_each(|talk| talk.end(self));
         }
     }
 
     /// Begins to say this to its node, unless that is set aside.
-    fn talk_now<'a, P: Part>(&'a self, errand: Errand, part: &'a mut P) -> Option<Talk<'a, P>> {
+    fn talk_now<'a, P: Part>(&'a self, errand: Errand, part: &'a mut P, late: Late) -> Option<Talk<'a, P>> {
         let node = self.nodes().node(part.node());
+        if late == Late::TooLate {
+            part.fail(Trouble::Late);
+            return None;
+        }
         if let Err(trouble) = node.admit(errand.budget.started, self.config().blacklist) {
             part.fail(trouble);
             return None;
@@ -164,7 +173,26 @@ impl Memcached {
         let span = tracing::trace_span!("memcached", node = &*node.name, verb = errand.verb);
         let pool = self.pool(part.node());
         let exchange = span.in_scope(|| pool.begin(part, errand.budget));
-        Some(Talk { part, node, exchange, span, _under_way: under_way })
+        Some(Talk { part, node, exchange, span, late, _under_way: under_way })
+    }
+}
+
+/// How much of the time was spent on other nodes before something was said to this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Late {
+    No,
+    /// More than half. That there is no answer says little about the node.
+    Half,
+    TooLate,
+}
+
+impl Late {
+    fn by(budget: Budget) -> Self {
+        match budget.left(Instant::now()) {
+            Duration::ZERO => Late::TooLate,
+            left if left < budget.left(budget.started) / 2 => Late::Half,
+            _ => Late::No,
+        }
     }
 }
 
@@ -174,14 +202,15 @@ struct Talk<'a, P> {
     node: &'a Node,
     exchange: Result<Exchange<'a>, Trouble>,
     span: tracing::Span,
+    late: Late,
     _under_way: UnderWay<'a>,
 }
 
 impl<P: Part> Talk<'_, P> {
-    fn advance(&mut self, waited: bool) -> Progress {
+    fn advance(&mut self, in_turn: bool) -> Progress {
         let Talk { part, exchange, span, .. } = self;
         let advanced = match exchange {
-            Ok(exchange) => span.in_scope(|| exchange.advance(*part, waited)),
+            Ok(exchange) => span.in_scope(|| exchange.advance(*part, in_turn)),
             Err(_) => return Progress::Whole,
         };
         advanced.unwrap_or_else(|trouble| {
@@ -191,8 +220,11 @@ impl<P: Part> Talk<'_, P> {
     }
 
     fn end(self, client: &Memcached) {
-        let Talk { part, node, exchange, .. } = self;
-        let outcome = exchange.and_then(|exchange| exchange.end(part));
+        let Talk { part, node, exchange, late, .. } = self;
+        let outcome = exchange.and_then(|exchange| exchange.end(part)).map_err(|trouble| match trouble {
+            Trouble::TimedOut(_) if late == Late::Half => Trouble::Late,
+            trouble => trouble,
+        });
         if let Err(trouble) = &outcome {
             part.fail(trouble.clone());
         }

@@ -161,13 +161,13 @@ pub(crate) struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// Goes on with it: the same is written again should the connection turn out to have been dead. `waited`: whether
-    /// time has passed meanwhile.
-    pub(crate) fn advance(&mut self, message: &mut dyn Message, waited: bool) -> Result<Progress, Trouble> {
+    /// Goes on with it: the same is written again should the connection turn out to have been dead. `in_turn`: as far as
+    /// that goes without waiting for long.
+    pub(crate) fn advance(&mut self, message: &mut dyn Message, in_turn: bool) -> Result<Progress, Trouble> {
         if let Some(connection) = &mut self.lent.connection
             && self.progress == Progress::More
         {
-            let advanced = connection.advance(self.budget, waited);
+            let advanced = connection.advance(self.budget, in_turn);
             self.settle(advanced, message)?;
         }
         Ok(self.progress)

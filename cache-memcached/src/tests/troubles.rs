@@ -359,6 +359,34 @@ fn more_than_can_be_remembered_is_owed_as_another_generation() {
     assert_ne!(generation(), before, "it goes before whatever is asked");
 }
 
+/// Each of the nodes in turn stands still: first in their order, or last.
+#[test]
+fn a_node_that_stands_still_takes_no_answers_from_the_others() {
+    let servers = [Server::start(&[]), Server::start(&[])];
+    for stopped in [0, 1] {
+        let config = config(&[servers[0].port(), servers[1].port()]);
+        let io_timeout = config.io_timeout;
+        let client = Memcached::of_another_process(config, Clock::System).unwrap();
+        // Many pieces, so that the one that answers has to be gone on with.
+        let keys: Vec<FarKey> = (0..3000).map(|n| FarKey::new(format!("troubles:{n}")).unwrap()).collect();
+        let read = Read { keys: &keys, scopes: &[], lease: Lease::None, grace: Duration::ZERO, recall: Recall::Never };
+        assert!(BytesBackend::read(&client, &read).iter().all(Result::is_ok));
+        servers[stopped].pause();
+        for round in 0..5 {
+            let began = Instant::now();
+            let seen = BytesBackend::read(&client, &read);
+            assert!(began.elapsed() < io_timeout + BESIDE, "{:?}", began.elapsed());
+            for (key, seen) in keys.iter().zip(seen) {
+                assert_eq!(seen.is_err(), client.owner(key) == stopped, "round {round}: {seen:?}");
+            }
+        }
+        servers[stopped].resume();
+        let nodes = BytesBackend::nodes(&client);
+        let timeouts = |node: usize| nodes[node].counts.iter().find(|(name, _)| *name == "timeouts").unwrap().1;
+        assert_eq!((timeouts(stopped), timeouts(1 - stopped)), (3, 0), "then it is set aside");
+    }
+}
+
 #[test]
 fn any_number_of_keys_is_invalidated_where_the_node_answers() {
     let server = Server::start(&[]);
