@@ -41,7 +41,7 @@ pub use config::{Config, NodeAddress};
 /// What fuzz targets try that is nobody else's.
 #[doc(hidden)]
 pub mod fuzzing {
-    pub use crate::split::fuzzing::{Parts, joined, split};
+    pub use crate::split::fuzzing::{Parts, asked_for, joined, split};
 }
 
 #[cfg(test)]

@@ -22,8 +22,10 @@ use crate::operations::LONGEST;
 
 /// A part is no longer than this, in bytes, for memcached keeps longer items in chains of slabs.
 const LONGEST_PART: usize = (512 << 10) - 1024;
-/// The longest record that is believed, in bytes.
+/// The longest record that is believed, in bytes, and the most parts: whatever bytes pass for a manifest, what they ask for
+/// is a few megabytes of keys.
 const LONGEST_RECORD: u64 = 1 << 30;
+const MOST_PARTS: usize = 1 << 14;
 const MANIFEST: usize = 32;
 /// How much longer than their manifest parts live: so that nobody finds the one without the others.
 const SLACK: Duration = Duration::from_secs(60);
@@ -47,14 +49,14 @@ pub(crate) struct Split<'a> {
 }
 
 impl<'a> Split<'a> {
-    /// `None` if the key leaves no room for the names of the parts.
+    /// `None` if the key leaves no room for the names of the parts, or there would be more of them than are believed.
     pub(crate) fn of(fill: &Fill<'a>, limit: usize) -> Option<Self> {
-        let manifest = Manifest {
-            part: limit.min(LONGEST_PART),
-            generation: RandomState::new().hash_one(()),
-            len: fill.record.len(),
-            check: XxHash3_64::oneshot(fill.record),
-        };
+        let (part, len) = (limit.min(LONGEST_PART), fill.record.len());
+        if !Manifest::is_believed(part, len as u64) {
+            return None;
+        }
+        let (generation, check) = (RandomState::new().hash_one(()), XxHash3_64::oneshot(fill.record));
+        let manifest = Manifest { part, generation, len, check };
         let keys = manifest.keys(fill.key)?;
         Some(Split { record: fill.record, manifest: manifest.to_bytes(), keys, part: manifest.part })
     }
@@ -80,8 +82,12 @@ impl Manifest {
         let long = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| bytes[at + byte]));
         let part = u32::from_le_bytes(std::array::from_fn(|byte| bytes[4 + byte])) as usize;
         let (generation, len, check) = (long(8), long(16), long(24));
-        let is_possible = part > 0 && part <= LONGEST_PART && len <= LONGEST_RECORD;
-        is_possible.then_some(Manifest { part, generation, len: len as usize, check })
+        Self::is_believed(part, len).then_some(Manifest { part, generation, len: len as usize, check })
+    }
+
+    /// Whether a record of `len` bytes may be kept in parts of `part`.
+    fn is_believed(part: usize, len: u64) -> bool {
+        (1..=LONGEST_PART).contains(&part) && len <= LONGEST_RECORD && len.div_ceil(part as u64) <= MOST_PARTS as u64
     }
 
     fn to_bytes(self) -> Vec<u8> {
@@ -131,6 +137,12 @@ pub(crate) mod fuzzing {
     /// The record, if these bytes are a manifest and these its parts.
     pub fn joined(manifest: &[u8], parts: Parts) -> Option<Vec<u8>> {
         Manifest::parse(manifest)?.join(parts.into_iter())
+    }
+
+    /// How many parts these bytes ask for, if they are a manifest.
+    pub fn asked_for(manifest: &[u8]) -> Option<usize> {
+        let keys = Manifest::parse(manifest)?.keys(&FarKey::new("k").ok()?)?;
+        Some(keys.len())
     }
 }
 
@@ -187,6 +199,23 @@ mod tests {
             }
             assert!(Manifest::parse(&other).is_none(), "byte {at}");
         }
+    }
+
+    #[test]
+    fn no_manifest_asks_for_more_keys_than_memory_has() {
+        let key = FarKey::new("k").unwrap();
+        let manifest = |part: u32, len: u64| {
+            let mut manifest = split(&key, &[1; 5000], 1000).unwrap().manifest;
+            manifest[4..8].copy_from_slice(&part.to_le_bytes());
+            manifest[16..24].copy_from_slice(&len.to_le_bytes());
+            manifest
+        };
+        assert_eq!(fuzzing::asked_for(&manifest(1000, 1000 * MOST_PARTS as u64)), Some(MOST_PARTS));
+        for (part, len) in [(1000, 1000 * MOST_PARTS as u64 + 1), (1, LONGEST_RECORD), (LONGEST_PART as u32, u64::MAX)]
+        {
+            assert_eq!(fuzzing::asked_for(&manifest(part, len)), None, "{part}, {len}");
+        }
+        assert!(split(&key, &vec![0; MOST_PARTS + 1], 1).is_none() && split(&key, &[1], 0).is_none());
     }
 
     #[test]

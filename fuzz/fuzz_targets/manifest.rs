@@ -2,11 +2,14 @@
 
 #![no_main]
 
-use cache_memcached::fuzzing::{joined, split};
+use cache_memcached::fuzzing::{asked_for, joined, split};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (Vec<u8>, Vec<Option<Vec<u8>>>, u16, u8)| {
     let (bytes, parts, part, touched) = input;
+    if let Some(parts) = asked_for(&bytes) {
+        assert!(parts <= 1 << 14, "{parts} keys for 32 bytes");
+    }
     if let Some(record) = joined(&bytes, parts.clone()) {
         assert_eq!(record, parts.into_iter().flatten().flatten().collect::<Vec<u8>>());
     }
