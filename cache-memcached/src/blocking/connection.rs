@@ -3,7 +3,7 @@
 //! Invariant: a connection on which anything failed is never used again; so no reply ever reaches another caller.
 
 use std::io::{self, IoSliceMut, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
 #[cfg(unix)]
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 #[cfg(unix)]
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::resolve::resolve;
 use crate::address::Address;
 use crate::batch::{Batch, Pause, Replied};
 use crate::budget::Budget;
@@ -292,7 +293,12 @@ impl Stream {
         match address {
             Address::Tcp { host, port } => {
                 let mut last = Trouble::Connect(format!("`{host}` has no address"));
-                for address in (host.as_str(), *port).to_socket_addrs().map_err(refused)? {
+                let left = budget.left(Instant::now());
+                let addresses = resolve(host, *port, left).map_err(|error| match error.kind() {
+                    io::ErrorKind::TimedOut => timed_out(budget),
+                    _ => refused(error),
+                })?;
+                for address in addresses {
                     let started = Instant::now();
                     let left = budget.left(started);
                     if left.is_zero() {

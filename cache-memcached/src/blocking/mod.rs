@@ -3,6 +3,7 @@
 
 mod connection;
 mod pool;
+mod resolve;
 
 use std::time::{Duration, Instant};
 
@@ -161,7 +162,7 @@ impl Memcached {
     /// Begins to say this to its node, unless that is set aside.
     fn talk_now<'a, P: Part>(&'a self, errand: Errand, part: &'a mut P, late: Late) -> Option<Talk<'a, P>> {
         let node = self.nodes().node(part.node());
-        if late == Late::TooLate {
+        if late == Late::Entirely {
             part.fail(Trouble::Late);
             return None;
         }
@@ -181,16 +182,16 @@ impl Memcached {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Late {
     No,
-    /// More than half. That there is no answer says little about the node.
-    Half,
-    TooLate,
+    /// More than half of it. That there is no answer then says little about the node.
+    Mostly,
+    Entirely,
 }
 
 impl Late {
     fn by(budget: Budget) -> Self {
         match budget.left(Instant::now()) {
-            Duration::ZERO => Late::TooLate,
-            left if left < budget.left(budget.started) / 2 => Late::Half,
+            Duration::ZERO => Late::Entirely,
+            left if left < budget.left(budget.started) / 2 => Late::Mostly,
             _ => Late::No,
         }
     }
@@ -222,7 +223,7 @@ impl<P: Part> Talk<'_, P> {
     fn end(self, client: &Memcached) {
         let Talk { part, node, exchange, late, .. } = self;
         let outcome = exchange.and_then(|exchange| exchange.end(part)).map_err(|trouble| match trouble {
-            Trouble::TimedOut(_) if late == Late::Half => Trouble::Late,
+            Trouble::TimedOut(_) if late == Late::Mostly => Trouble::Late,
             trouble => trouble,
         });
         if let Err(trouble) = &outcome {
