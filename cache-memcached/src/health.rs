@@ -2,7 +2,8 @@
 //!
 //! A node that refuses connections is set aside at once, and one that times out at the third time running. While it is
 //! aside, one caller per `blacklist` asks it, whoever comes first; all others are told at once. Its keys stay its own:
-//! moved to a neighbour, they would come back old when it does.
+//! moved to a neighbour, they would come back old when it does. A name that several servers answer to is asked by nobody
+//! for longer: each of them would answer, and that proves nothing.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -13,6 +14,8 @@ use crate::trouble::Trouble;
 
 /// How many timeouts in a row are too many. One may be the caller's own machine; each costs its caller an `io_timeout`.
 const TIMEOUTS: u32 = 3;
+/// For how long nobody asks a name that several servers have answered to.
+const SEVERAL: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Default)]
 pub(crate) struct Health {
@@ -20,12 +23,16 @@ pub(crate) struct Health {
     /// Read before the lock is taken, which is hardly ever necessary.
     is_aside: AtomicBool,
     aside: Mutex<Option<Aside>>,
+    /// When the last timeout that counts was.
+    timed_out: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
 struct Aside {
     since: Instant,
     probe_at: Instant,
+    /// Until when it stays aside whatever it answers.
+    until: Instant,
     why: String,
 }
 
@@ -63,31 +70,45 @@ impl Health {
         if !self.is_aside.load(Ordering::Acquire) {
             return Change::Nothing;
         }
-        let aside = self.aside().take();
+        let (now, mut aside) = (now(), self.aside());
+        let Some(ended) = aside.take_if(|aside| aside.until <= now) else { return Change::Nothing };
         self.is_aside.store(false, Ordering::Release);
-        aside.map_or(Change::Nothing, |aside| Change::Back(now().saturating_duration_since(aside.since)))
+        Change::Back(now.saturating_duration_since(ended.since))
     }
 
     /// The node was asked, and this came of it.
     pub(crate) fn failed(&self, trouble: &Trouble, now: Instant, blacklist: Duration) -> Change {
         let is_out = match trouble {
             Trouble::Connect(_) | Trouble::TooOld(_) | Trouble::SeveralServers => true,
-            Trouble::TimedOut(_) => self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS,
+            Trouble::TimedOut(after) => self.timed_out(now, *after),
             _ => false,
         };
         if !is_out {
             return Change::Nothing;
         }
-        let mut aside = self.aside();
+        let until = if *trouble == Trouble::SeveralServers { now + SEVERAL } else { now };
+        let (why, mut aside) = (trouble.to_string(), self.aside());
         if let Some(aside) = &mut *aside {
             // The probe failed, or one that was sent before.
-            aside.why = trouble.to_string();
+            if aside.until <= until {
+                (aside.until, aside.probe_at, aside.why) = (until, aside.probe_at.max(until), why);
+            }
             return Change::Nothing;
         }
-        let why = trouble.to_string();
-        *aside = Some(Aside { since: now, probe_at: now + jittered(blacklist), why: why.clone() });
+        *aside = Some(Aside { since: now, probe_at: until.max(now + jittered(blacklist)), until, why: why.clone() });
         self.is_aside.store(true, Ordering::Release);
         Change::SetAside(why)
+    }
+
+    /// A request was not answered for so long; whether that is too often. Those that wait at the same time are told of one
+    /// silence, and count once.
+    fn timed_out(&self, now: Instant, after: Duration) -> bool {
+        let mut last = self.timed_out.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| now.saturating_duration_since(last) < after) {
+            return false;
+        }
+        *last = Some(now);
+        self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS
     }
 
     /// For how long it has been aside.
@@ -138,15 +159,43 @@ mod tests {
     #[test]
     fn three_timeouts_running_set_a_node_aside() {
         let (health, now) = (Health::default(), Instant::now());
-        for _ in 0..2 {
-            assert_eq!(health.failed(&timed_out(), now, BLACKLIST), Change::Nothing);
-            assert_eq!(health.failed(&timed_out(), now, BLACKLIST), Change::Nothing);
+        let at = |tenths: u32| now + tenths * Duration::from_millis(100);
+        for round in 0..2 {
+            assert_eq!(health.failed(&timed_out(), at(3 * round), BLACKLIST), Change::Nothing);
+            assert_eq!(health.failed(&timed_out(), at(3 * round + 1), BLACKLIST), Change::Nothing);
             assert_eq!(health.answered(|| now), Change::Nothing, "an answer in between: not running");
         }
-        for _ in 0..2 {
-            assert_eq!(health.failed(&timed_out(), now, BLACKLIST), Change::Nothing);
+        for tenths in [10, 11] {
+            assert_eq!(health.failed(&timed_out(), at(tenths), BLACKLIST), Change::Nothing);
         }
-        assert!(matches!(health.failed(&timed_out(), now, BLACKLIST), Change::SetAside(_)));
+        assert!(matches!(health.failed(&timed_out(), at(12), BLACKLIST), Change::SetAside(_)));
+    }
+
+    #[test]
+    fn those_who_waited_at_the_same_time_met_one_timeout() {
+        let (health, now) = (Health::default(), Instant::now());
+        for caller in 0..64 {
+            let told = now + caller * Duration::from_millis(1);
+            assert_eq!(health.failed(&timed_out(), told, BLACKLIST), Change::Nothing, "caller {caller}");
+        }
+        assert_eq!(health.failed(&timed_out(), now + Duration::from_millis(100), BLACKLIST), Change::Nothing);
+        let third = health.failed(&timed_out(), now + Duration::from_millis(200), BLACKLIST);
+        assert!(matches!(third, Change::SetAside(_)));
+    }
+
+    #[test]
+    fn no_answer_brings_a_name_back_that_several_servers_have() {
+        let (health, now) = (Health::default(), Instant::now());
+        for trouble in [timed_out(), timed_out(), Trouble::Connect("refused".to_owned()), Trouble::SeveralServers] {
+            health.failed(&trouble, now, BLACKLIST);
+        }
+        let later = now + SEVERAL / 2;
+        assert_eq!(health.answered(|| later), Change::Nothing, "one of them has answered");
+        health.failed(&Trouble::Connect("refused".to_owned()), later, BLACKLIST);
+        let told = health.admit(later, BLACKLIST).unwrap_err().to_string();
+        assert!(told.contains("several servers"), "{told}");
+        assert!(health.admit(now + SEVERAL, BLACKLIST).is_ok());
+        assert_eq!(health.answered(|| now + SEVERAL), Change::Back(SEVERAL));
     }
 
     #[test]
