@@ -73,7 +73,6 @@ impl Ask<'_> {
     }
 
     /// How long the value is that is to be stored.
-    #[cfg(feature = "tokio")]
     fn value_len(&self) -> usize {
         if let Some(Request::Set(set)) = &self.request { set.value.len() } else { 0 }
     }
@@ -103,18 +102,29 @@ pub(crate) enum Unsent {
     Unfenced,
 }
 
-/// An operation under way: a part for each node that it asks.
+/// An operation under way: a part for each node that it asks, and more of them where that is much.
 #[derive(Debug)]
 pub(crate) struct Work<'a> {
-    /// In the order of the nodes.
+    /// In the order of the waves, and within each in that of the nodes.
     pub(crate) parts: SmallVec<[Asking<'a>; 1]>,
 }
 
-/// What is asked of one node.
+/// How much of an operation is said to a node at once: the rest comes in further waves, so that others have their place
+/// on a connection beside it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AtOnce {
+    pub(crate) requests: usize,
+    pub(crate) bytes: usize,
+}
+
+/// What is asked of one node at once.
 #[derive(Debug)]
 pub(crate) struct Asking<'a> {
     node: usize,
+    wave: usize,
     asked: Vec<Asked<'a>>,
+    /// How long the values are that it stores.
+    bytes: usize,
     scopes: &'a [FarKey],
     started: Tick,
     clock: &'a Clock,
@@ -142,27 +152,54 @@ impl<'a> Work<'a> {
         scopes: &'a [FarKey],
         nodes: &Nodes,
         clock: &'a Clock,
+        most: AtOnce,
     ) -> Self {
         let started = clock.now();
         // What falls to each if all get as much.
-        let room = asks.size_hint().0.div_ceil(nodes.count()).max(1);
+        let room = asks.size_hint().0.div_ceil(nodes.count()).clamp(1, most.requests);
         let mut parts = SmallVec::<[Asking<'a>; 1]>::new();
-        // The part of each node that has one.
+        // The last part of each node that has one.
         let mut known = SmallVec::<[Option<usize>; 8]>::new();
         for (place, ask) in asks.enumerate() {
-            let node = ask.node;
+            let (node, bytes) = (ask.node, ask.value_len());
             if known.len() <= node {
                 known.resize(node + 1, None);
             }
-            let part = *known[node].get_or_insert_with(|| {
-                let (asked, replays, missing) = (Vec::with_capacity(room), Vec::new(), Vec::new());
-                parts.push(Asking { node, asked, scopes, started, clock, replays, missing, trips: 0, outcome: None });
-                parts.len() - 1
-            });
+            let last = known[node].map(|part| &parts[part]);
+            let part = match (known[node], last) {
+                (Some(part), Some(last)) if last.has_room(bytes, most) => part,
+                (_, last) => {
+                    let wave = last.map_or(0, |last| last.wave + 1);
+                    let (asked, replays, missing) = (Vec::with_capacity(room), Vec::new(), Vec::new());
+                    let (trips, outcome) = (0, None);
+                    let asking = Asking {
+                        node,
+                        wave,
+                        asked,
+                        bytes: 0,
+                        scopes,
+                        started,
+                        clock,
+                        replays,
+                        missing,
+                        trips,
+                        outcome,
+                    };
+                    parts.push(asking);
+                    *known[node].insert(parts.len() - 1)
+                }
+            };
+            parts[part].bytes += bytes;
             parts[part].asked.push(Asked { ask, place, sent_before: false, unsent: None, reply: None });
         }
-        parts.sort_unstable_by_key(|part| part.node);
+        parts.sort_unstable_by_key(|part| (part.wave, part.node));
         Work { parts }
+    }
+
+    /// The parts that are said at the same time, one wave after the other.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn waves(&mut self) -> impl Iterator<Item = &mut [Asking<'a>]> {
+        self.parts.chunk_by_mut(|one, next| one.wave == next.wave)
     }
 
     #[cfg(feature = "tokio")]
@@ -260,7 +297,16 @@ impl Part for Asking<'_> {
     }
 }
 
+impl AtOnce {
+    /// All of it: on a connection of its own an operation is in nobody's way.
+    pub(crate) const ALL: AtOnce = AtOnce { requests: usize::MAX, bytes: usize::MAX };
+}
+
 impl Asking<'_> {
+    fn has_room(&self, bytes: usize, most: AtOnce) -> bool {
+        self.asked.len() < most.requests && self.bytes.saturating_add(bytes) <= most.bytes
+    }
+
     /// The answers, and the places of their asks.
     fn answers(&mut self) -> impl Iterator<Item = (usize, Answered<'_>)> {
         let Asking { asked, outcome, started, replays, .. } = self;

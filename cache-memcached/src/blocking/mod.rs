@@ -26,7 +26,7 @@ use crate::node::{Node, UnderWay};
 use crate::operations::each;
 use crate::split::Split;
 use crate::trouble::Trouble;
-use crate::work::{Ask, Part, Work};
+use crate::work::{Ask, AtOnce, Part, Work};
 
 impl BytesBackend for Memcached {
     fn read(&self, read: &Read<'_>) -> Vec<Result<Seen>> {
@@ -136,7 +136,7 @@ impl Memcached {
 
     /// Runs an operation to its end, within its budget.
     fn run_now<'a>(&'a self, errand: Errand, asks: impl Iterator<Item = Ask<'a>>, scopes: &'a [FarKey]) -> Work<'a> {
-        let mut work = Work::new(asks, scopes, self.nodes(), self.clock());
+        let mut work = Work::new(asks, scopes, self.nodes(), self.clock(), AtOnce::ALL);
         self.say_now(errand, &mut work.parts);
         work
     }

@@ -25,9 +25,13 @@ pub(crate) use queue::Bounds;
 
 use crate::backend::Memcached;
 use crate::budget::Errand;
+use crate::config::Config;
 use crate::operations::each;
 use crate::split::Split;
-use crate::work::{Ask, Part, Work};
+use crate::work::{Ask, AtOnce, Part, Work};
+
+/// Of what may wait on a connection, how much is one operation's at most: one part in so many.
+const SHARE: usize = 8;
 
 impl AsyncBytesBackend for Memcached {
     fn read<'a>(&'a self, read: &'a Read<'a>) -> BoxFuture<'a, Vec<Result<Seen>>> {
@@ -173,11 +177,19 @@ impl Memcached {
         asks: impl Iterator<Item = Ask<'a>> + Send,
         scopes: &'a [FarKey],
     ) -> Work<'a> {
-        let mut work = Work::new(asks, scopes, self.nodes(), self.clock());
+        let mut work = Work::new(asks, scopes, self.nodes(), self.clock(), self.at_once());
         let size = if work.is_large(self.sizes()) { Size::Large } else { Size::Small };
-        self.say(errand, size, &mut work.parts).await;
+        for wave in work.waves() {
+            self.say(errand, size, wave).await;
+        }
         work.note_sizes(self.sizes());
         work
+    }
+
+    /// A part of what may wait on a connection, so that there is room for several such operations and for small ones.
+    fn at_once(&self) -> AtOnce {
+        let Config { max_in_flight, max_bytes_in_flight, .. } = self.config();
+        AtOnce { requests: (max_in_flight / SHARE).max(1), bytes: max_bytes_in_flight / SHARE }
     }
 
     /// Says each part to its node, all nodes at the same time.

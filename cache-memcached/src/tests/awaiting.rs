@@ -279,6 +279,36 @@ fn no_more_requests_wait_than_may() {
 }
 
 #[test]
+fn operations_of_many_keys_leave_room_for_each_other_and_for_small_ones() {
+    let server = Server::start(&[]);
+    let config = Config { max_in_flight: 800, io_timeout: Duration::from_secs(20), ..config(&[server.port()]) };
+    let client = Memcached::of_another_process(config, Clock::System).unwrap();
+    one_thread().block_on(async {
+        let many: Vec<_> = (0..4)
+            .map(|_| {
+                let client = client.clone();
+                tokio::spawn(async move {
+                    let keys: Vec<FarKey> = (0..3000).map(key).collect();
+                    let (scopes, lease) = ([region()], Lease::None);
+                    let read =
+                        Read { keys: &keys, scopes: &scopes, lease, grace: Duration::ZERO, recall: Recall::Never };
+                    AsyncBytesBackend::read(&client, &read).await
+                })
+            })
+            .collect();
+        while many.iter().any(|one| !one.is_finished()) {
+            assert!(read(&client, &key(1)).await.is_ok());
+        }
+        for one in many {
+            let seen = one.await.unwrap();
+            assert_eq!(seen.len(), 3000);
+            let first = seen.iter().find_map(|seen| seen.as_ref().err());
+            assert!(first.is_none(), "{first:?}");
+        }
+    });
+}
+
+#[test]
 fn without_a_reactor_or_a_timer_it_is_an_error_and_no_panic() {
     let server = Server::start(&[]);
     let client = client(server.port());
