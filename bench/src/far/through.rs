@@ -1,10 +1,13 @@
-//! Hits in memcached through the attribute, beside the bare client that reads the same items.
+//! Hits in memcached through the attribute, beside the bare client that reads the same items: the record, and the two
+//! generations that it belongs to.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cache::key::{Scope, scope_key};
+use cache::memcached::Item;
 use cache::{Compression, FarKey, KeyGenerator, KeyPlace, KeyRef, Region, Settings, Sha1Keys, cached, registry};
 use memcached_server::Server;
 
@@ -66,22 +69,35 @@ fn items(server: &Server, call: impl Fn(usize)) -> Vec<String> {
     keys
 }
 
+/// What is read for each of these records: itself, the generation of the region, and that of the namespace.
+fn with_generations(keys: Vec<String>, namespace: &str) -> Vec<[String; 3]> {
+    let place = KeyPlace { prefix: "", region: "bench_far" };
+    let [region, namespace] =
+        [Scope::Region, Scope::Namespace(namespace)].map(|scope| scope_key(place, scope).as_str().to_owned());
+    keys.into_iter().map(|key| [key, region.clone(), namespace.clone()]).collect()
+}
+
+/// All of a record's items are there, and it is as long as its text.
+fn are_whole(items: Vec<cache::Result<Option<Item>>>, size: usize) {
+    let lengths: Vec<usize> =
+        items.into_iter().map(|item| item.expect("an answer").expect("an item").value.len()).collect();
+    assert!(lengths.len() == 3 && lengths[0] > size, "{lengths:?}");
+}
+
 fn loads_run() -> u64 {
     REGION.stats().expect("it is configured").total.loads
 }
 
 pub fn of_tasks(server: &Server, size: usize) -> Vec<Load> {
     let runtime = runtime();
-    let keys = Arc::new(items(server, |n| drop(runtime.block_on(awaited_text(n, size)))));
+    let keys = items(server, |n| drop(runtime.block_on(awaited_text(n, size))));
+    let keys = Arc::new(with_generations(keys, "texts_of_tasks"));
     let (client, bare_runtime) = (ours::plain(server, ""), runtime.clone());
     let bare = move |callers, time| {
         let (client, keys) = (client.clone(), keys.clone());
         tasks(&bare_runtime, callers, time, move |n| {
             let (client, keys) = (client.clone(), keys.clone());
-            async move {
-                let item = client.get(&keys[n]).await.expect("an answer").expect("a value");
-                assert!(item.value.len() > size);
-            }
+            async move { are_whole(client.get_many(&keys[n]).await, size) }
         })
     };
     let cached = move |callers, time| {
@@ -93,23 +109,18 @@ pub fn of_tasks(server: &Server, size: usize) -> Vec<Load> {
         answers
     };
     vec![
-        Load { name: "limit: cache: Client, the same items", role: Role::Limit, run: Box::new(bare) },
+        Load { name: "limit: cache: Client, the same 3 items", role: Role::Limit, run: Box::new(bare) },
         Load { name: "cache: the attribute", role: Role::Ours, run: Box::new(cached) },
     ]
 }
 
 pub fn of_threads(server: &Server, size: usize) -> Vec<Load> {
-    let keys = items(server, |n| drop(blocking_text(n, size)));
+    let keys = with_generations(items(server, |n| drop(blocking_text(n, size))), "texts");
     let client = ours::plain(server, "");
-    let bare = move |callers, time| {
-        threads(callers, time, |n| {
-            let item = client.get(&keys[n]).wait().expect("an answer").expect("a value");
-            assert!(item.value.len() > size);
-        })
-    };
+    let bare = move |callers, time| threads(callers, time, |n| are_whole(client.get_many(&keys[n]).wait(), size));
     let cached = move |callers, time| threads(callers, time, |n| assert_eq!(blocking_text(n, size).len(), size));
     vec![
-        Load { name: "limit: cache: Client, the same items", role: Role::Limit, run: Box::new(bare) },
+        Load { name: "limit: cache: Client, the same 3 items", role: Role::Limit, run: Box::new(bare) },
         Load { name: "cache: the attribute", role: Role::Ours, run: Box::new(cached) },
     ]
 }

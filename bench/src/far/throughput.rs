@@ -13,6 +13,8 @@ use super::{loads, put, through};
 use crate::harness::{Better, Effort, Record, Role, tell};
 
 pub const KEYS: usize = 1000;
+const TASKS: [usize; 6] = [1, 8, 64, 256, 512, 1024];
+const THREADS: [usize; 3] = [2, 16, 64];
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,12 +38,12 @@ pub fn run(effort: Effort) -> Vec<Record> {
     for (size, told) in [(100, "100 B"), (4 << 10, "4 KiB"), (64 << 10, "64 KiB")] {
         (0..KEYS).for_each(|n| put(&server, &key(n), &vec![b'x'; size]));
         for act in [Act::Get, Act::Set] {
-            let (told, which) = (format!("{act:?} {told}").to_lowercase(), if act == Act::Get { 5 } else { 3 });
-            for tasks in [64, 512, 8, 1, 256].into_iter().take(which) {
+            let told = format!("{act:?} {told}").to_lowercase();
+            for tasks in TASKS {
                 let loads = loads::of_tasks(&server, act, size);
                 records.extend(measure("far-throughput", &format!("{told}, {tasks} tasks"), tasks, loads, effort));
             }
-            for threads in [2, 16, 64] {
+            for threads in THREADS {
                 let loads = loads::of_threads(&server, act, size);
                 records.extend(measure(
                     "far-throughput",
@@ -52,7 +54,7 @@ pub fn run(effort: Effort) -> Vec<Record> {
                 ));
             }
         }
-        for tasks in [1, 64, 512] {
+        for tasks in TASKS {
             let loads = through::of_tasks(&server, size);
             records.extend(measure(
                 "far-throughput",
@@ -62,7 +64,7 @@ pub fn run(effort: Effort) -> Vec<Record> {
                 effort,
             ));
         }
-        for threads in [2, 16] {
+        for threads in THREADS {
             let loads = through::of_threads(&server, size);
             records.extend(measure(
                 "far-throughput",

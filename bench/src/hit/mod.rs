@@ -7,6 +7,7 @@ mod hitbox;
 mod ours;
 mod peers;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ pub fn run(effort: Effort) -> Vec<Record> {
     println!("{KEYS} keys (u64, &str of {} bytes), zipf 1.0, all hits; {:?} clock", keys[0].1.len(), Clock::System);
     let calls = if effort == Effort::Full { 1 << 18 } else { 1 << 15 };
     let mut records = Vec::new();
-    for threads in [1, 2] {
+    for threads in threads() {
         let picks: Vec<_> = (0..threads).map(|thread| picks(keys.len(), 1.0, calls, thread + 1)).collect();
         let mut case = |name: &str, face: &str, subjects: Vec<Box<dyn Subject>>| {
             warm(&subjects, keys.len());
@@ -45,6 +46,12 @@ pub fn run(effort: Effort) -> Vec<Record> {
         case("Arc 10 KiB", "async", asynchronous::<Arc<[u8]>>(keys));
     }
     records
+}
+
+/// One, two, and as many as there are processors.
+fn threads() -> BTreeSet<u64> {
+    let all = std::thread::available_parallelism().map_or(2, |all| all.get() as u64);
+    [1, 2, all].into()
 }
 
 fn sync<V: peers::Cached + ours::Attribute>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use cached::macros::{cached, concurrent_cached};
 use equivalent::Equivalent;
 use foldhash::fast::RandomState;
+use foyer_memory::CacheBuilder;
 use memoize::memoize;
 
 use super::{MAX_SIZE, Value, calls, futures, load};
@@ -147,6 +148,14 @@ pub fn sync<V: Cached>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
         moka::sync::Cache::builder().max_capacity(MAX_SIZE).time_to_live(TTL).build_with_hasher(RandomState::default());
     let call = move |id, name| moka.get_with_by_ref(&(id, name) as &dyn Parts, || load(id));
     subjects.push(calls("moka get_with_by_ref, ttl", Role::Beside, keys, call));
+
+    let foyer: foyer_memory::Cache<Owned, V, RandomState> =
+        CacheBuilder::new(MAX_SIZE as usize).with_hash_builder(RandomState::default()).build();
+    let call = move |id, name| match foyer.get(&(id, name)) {
+        Some(entry) => entry.value().clone(),
+        None => foyer.insert(Owned(id, name.to_owned()), load(id)).value().clone(),
+    };
+    subjects.push(calls("foyer get, no ttl", Role::Beside, keys, call));
 
     let quick = quick::<V>();
     let call = move |id, name| {
