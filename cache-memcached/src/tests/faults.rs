@@ -88,6 +88,7 @@ fn healed(face: &dyn Face, key: &FarKey, what: &str) -> Seen {
 
 fn faults() -> Vec<Fault> {
     let mut faults: Vec<Fault> = (0..200).map(Fault::Cut).collect();
+    faults.extend((0..200).step_by(7).map(Fault::Reset));
     faults.extend([
         Fault::Delay(IO_TIMEOUT / 5),
         Fault::Delay(IO_TIMEOUT * 2),
@@ -139,6 +140,19 @@ fn a_blocking_caller_gets_the_right_value_or_an_error_whatever_comes() {
     withstands(&client, &proxy);
     let stats = BytesBackend::nodes(&client).remove(0);
     assert!(stats.count("failures") > Some(100) && stats.count("timeouts") > Some(2), "{stats:?}");
+}
+
+#[test]
+fn a_connection_that_is_reset_is_told_as_one() {
+    let server = Server::start(&[]);
+    let proxy = Proxy::before(server.port());
+    let client = client(&proxy);
+    proxy.set(Fault::Reset(3));
+    let error = Face::read(&client, &key("reset")).unwrap_err().to_string();
+    assert!(error.contains("reset") || error.contains("middle of a reply"), "{error}");
+    proxy.set(Fault::Reset(0));
+    let error = Face::read(&client, &key("reset")).unwrap_err().to_string();
+    assert!(error.contains("reset by peer"), "{error}");
 }
 
 #[cfg(feature = "tokio")]

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use socket2::SockRef;
+
 /// How much of a reply is handled at once.
 const PIECE: usize = 64 << 10;
 
@@ -19,6 +21,8 @@ pub enum Fault {
     Delay(Duration),
     /// The connection ends after so many bytes of them.
     Cut(usize),
+    /// The connection is reset after so many bytes of them.
+    Reset(usize),
     /// They vanish; the connection stays.
     BlackHole,
     /// They come byte by byte.
@@ -108,11 +112,13 @@ fn serve(mut client: TcpStream, server: u16, shared: &Shared) -> std::io::Result
                 thread::sleep(time);
                 client.write_all(bytes)?;
             }
-            Fault::Cut(after) => {
+            Fault::Cut(after) | Fault::Reset(after) => {
                 let left = after.saturating_sub(sent).min(count);
                 client.write_all(&bytes[..left])?;
-                if left < count {
-                    return client.shutdown(Shutdown::Both);
+                match fault {
+                    _ if left == count => {}
+                    Fault::Reset(_) => return reset(client, shared),
+                    _ => return client.shutdown(Shutdown::Both),
                 }
             }
             Fault::BlackHole => {}
@@ -130,6 +136,16 @@ fn serve(mut client: TcpStream, server: u16, shared: &Shared) -> std::io::Result
         }
         sent += count;
     }
+}
+
+/// Ends the connection as a host does that knows nothing of it.
+fn reset(client: TcpStream, shared: &Shared) -> std::io::Result<()> {
+    SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
+    let peer = client.peer_addr()?;
+    let mut clients = shared.clients.lock().unwrap_or_else(PoisonError::into_inner);
+    clients.retain(|one| one.peer_addr().is_ok_and(|other| other != peer));
+    // It is reset when the last who has it lets go: that is who waits for requests.
+    client.shutdown(Shutdown::Read)
 }
 
 /// Lets the server's description of itself through: it ends the list of its settings.
