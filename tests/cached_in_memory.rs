@@ -3,6 +3,8 @@
 #![cfg(all(feature = "macros", feature = "memory", feature = "testkit"))]
 #![allow(clippy::expect_used)]
 
+mod common;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,6 +12,8 @@ use std::time::Duration;
 use cache::clock::{Clock, ManualClock};
 use cache::testkit::{isolated, isolated_async};
 use cache::{Kind, Reached, Region, Registry, SetOutcome, Settings, cached, open_known_schemes};
+
+use common::warnings;
 
 static REGION: Region = Region::named("cached_in_memory");
 
@@ -193,6 +197,23 @@ fn two_functions_under_one_name_never_get_each_others_values() {
             assert_eq!(text(1), "1");
         }
         assert!(REGION.stats().expect("configured").total.type_clashes > 0);
+    });
+}
+
+#[cached(REGION, "of any type", key(std::any::type_name::<T>(), id), outcome = whole, near_only, weight = |_| 8)]
+fn of_any_type<T: From<u8> + Clone + Send + Sync + 'static>(id: u8) -> T {
+    load();
+    T::from(id)
+}
+
+#[test]
+fn a_function_of_any_type_keeps_each_under_its_own_key() {
+    within(|_| {
+        let both = || assert_eq!((of_any_type::<u64>(1), of_any_type::<f64>(1)), (1, 1.0));
+        let (loads, warnings) = warnings(|| loads_of(|| (0..3).for_each(|_| both())));
+        assert_eq!(loads, 2, "both are hits from then on");
+        assert_eq!(warnings, Vec::<String>::new());
+        assert_eq!(REGION.stats().expect("configured").total.type_clashes, 0);
     });
 }
 

@@ -13,7 +13,7 @@ use cache_core::config::Settings;
 use cache_core::error::Kind;
 use cache_core::record::fingerprint;
 use cache_core::region::{NotStored, Reached, Region, SetOutcome};
-use cache_core::rt::{NearOnly, SiteSpec};
+use cache_core::rt::{NearOnly, Site, SiteSpec};
 use cache_core::testkit::meta::{Cas, Room, ServerSettings};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -38,6 +38,7 @@ twins! {
     arguments_that_are_no_key_go_through,
     a_higher_version_is_left_alone_and_a_lower_one_is_not,
     two_types_under_one_namespace_never_meet,
+    two_types_of_one_function_clash_only_under_one_key,
     the_type_of_another_build_is_told_by_its_fingerprint,
     what_the_codec_misreads_stays_near,
     what_is_too_large_for_the_near_tier_is_not_near,
@@ -372,6 +373,33 @@ fn two_types_under_one_namespace_never_meet(face: Face) {
             assert!(warnings[0].contains(part), "{warnings:?}");
         }
         assert_eq!(here.count("loads"), 6, "each is a miss to the other");
+        assert!(here.count("type_clashes") >= 5);
+    }
+}
+
+/// A generic function has one site for all of its types.
+fn two_types_of_one_function_clash_only_under_one_key(face: Face) {
+    for tiers in ALL {
+        let here = Network::new().process(tiers);
+        let both = |site: &'static Site, of_number: &str, of_word: &str| {
+            let number = face.call(site, &here.region, |key| key.arg(of_number), whole::<u64>(), || 7);
+            let word = face.call(site, &here.region, |key| key.arg(of_word), whole::<String>(), || "x".to_owned());
+            assert_eq!((number, word.as_str()), (7, "x"));
+        };
+        let named = site(function("app::named", "named"));
+        let (_, said) = warnings(|| (0..3).for_each(|_| both(named, "u64", "String")));
+        assert_eq!(said, Vec::<String>::new(), "the key tells the types apart");
+        assert_eq!((here.count("loads"), here.count("type_clashes")), (2, 0));
+
+        let forgotten = site(function("app::forgotten", "forgotten"));
+        let (_, said) = warnings(|| (0..3).for_each(|_| both(forgotten, "", "")));
+        assert_eq!(said.len(), 1, "{said:?}");
+        for part in
+            ["`app::forgotten` keeps `u64`, `app::forgotten` keeps `alloc::string::String`", "key(std::any::type"]
+        {
+            assert!(said[0].contains(part), "{said:?}");
+        }
+        assert_eq!(here.count("loads"), 2 + 6, "each is a miss to the other");
         assert!(here.count("type_clashes") >= 5);
     }
 }

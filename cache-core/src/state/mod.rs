@@ -298,10 +298,18 @@ impl RegionState {
         self.tell(namespace.name(), Count::Miss, Some(format_args!("{reason}")));
     }
 
-    /// Two functions keep values of different types in `namespace`.
+    /// Two functions keep values of different types in `namespace`, or one generic function keeps them under one key.
     pub(crate) fn complain_of_types(&self, namespace: &NamespaceState) {
-        let (name, sites) = (namespace.name(), keepers(&namespace.sites()));
-        let advice = "give each its own namespace, or raise `version` if the type has changed";
+        let (name, sites) = (namespace.name(), namespace.sites());
+        let advice = match &sites[..] {
+            [first, others @ ..]
+                if !others.is_empty() && others.iter().all(|other| other.function == first.function) =>
+            {
+                "the function's key must tell its types apart, as `key(std::any::type_name::<T>(), ..)` does"
+            }
+            _ => "give each its own namespace, or raise `version` if the type has changed",
+        };
+        let sites = keepers(&sites);
         self.complain(
             "type",
             name,

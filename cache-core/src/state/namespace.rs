@@ -105,7 +105,8 @@ impl NamespaceState {
         &self.name
     }
 
-    /// Notes a function that keeps its results here, and returns one that keeps another type here, if there is one.
+    /// Notes a function that keeps its results here, and returns another one that keeps another type here, if there is
+    /// one. The types of one generic function are told apart by its key, or else are met under one.
     /// `shape` is made only for a function that is not the one that was noted last, which is nearly always the same.
     pub(crate) fn register(
         &self,
@@ -119,13 +120,12 @@ impl NamespaceState {
         }
         let site = SiteShape { function, shape: shape(), value };
         let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
-        let clash = sites.iter().find(|known| known.value != site.value).cloned();
+        let clashes = |known: &&SiteShape| known.function != site.function && known.value != site.value;
+        let clash = sites.iter().find(clashes).cloned();
         if !sites.iter().any(|known| known.function == site.function && known.value == site.value) {
             sites.push(site);
         }
-        if clash.is_none() {
-            self.noted_last.store(noted, Ordering::Relaxed);
-        }
+        self.noted_last.store(noted, Ordering::Relaxed);
         clash
     }
 
