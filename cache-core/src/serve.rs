@@ -324,7 +324,7 @@ where
 /// Notes the function and the shape of its arguments, so that calls by name that cannot reach it are told.
 fn register<V: 'static>(site: &Site, state: &RegionState, namespace: &NamespaceState, key: KeyRef<'_>) {
     let shape = || key.arguments().shape_of_call(site.spec().arguments.len());
-    if namespace.register(site.spec().function, ValueType::of::<V>(), shape).is_some() {
+    if namespace.register(site.spec().function, site.address(), ValueType::of::<V>(), shape).is_some() {
         state.complain_of_types(namespace);
     }
 }

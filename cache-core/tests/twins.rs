@@ -401,6 +401,13 @@ fn two_types_of_one_function_clash_only_under_one_key(face: Face) {
         }
         assert_eq!(here.count("loads"), 2 + 6, "each is a miss to the other");
         assert!(here.count("type_clashes") >= 5);
+
+        let (one, other) = (site(function("app::find", "found")), site(function("app::find", "found")));
+        let number = || face.call(one, &here.region, |key| key.arg("a"), whole::<u64>(), || 7);
+        let word = || face.call(other, &here.region, |key| key.arg("b"), whole::<String>(), || "x".to_owned());
+        let (_, said) = warnings(|| (number(), word()));
+        assert_eq!(said.len(), 1, "two methods of one name, which share no key yet: {said:?}");
+        assert!(said[0].contains("give each its own namespace"), "{said:?}");
     }
 }
 

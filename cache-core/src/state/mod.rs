@@ -25,6 +25,7 @@ use crate::policy::{OwnPolicy, Policy};
 use crate::reach::Reach;
 use crate::record::{Codec, Compression, Fingerprint};
 
+pub(crate) use namespace::SiteAddress;
 pub use namespace::{NamespaceState, SiteShape, ValueType};
 pub(crate) use overdue::Overdue;
 pub use tags::TagList;
@@ -302,9 +303,7 @@ impl RegionState {
     pub(crate) fn complain_of_types(&self, namespace: &NamespaceState) {
         let (name, sites) = (namespace.name(), namespace.sites());
         let advice = match &sites[..] {
-            [first, others @ ..]
-                if !others.is_empty() && others.iter().all(|other| other.function == first.function) =>
-            {
+            [first, others @ ..] if !others.is_empty() && others.iter().all(|other| other.is_of_function_of(first)) => {
                 "the function's key must tell its types apart, as `key(std::any::type_name::<T>(), ..)` does"
             }
             _ => "give each its own namespace, or raise `version` if the type has changed",

@@ -43,7 +43,20 @@ pub struct SiteShape {
     pub shape: Shape,
     /// The type that it keeps.
     pub value: ValueType,
+    site: SiteAddress,
 }
+
+impl SiteShape {
+    /// Whether both are of one function: of two types of it, if it is generic.
+    pub(super) fn is_of_function_of(&self, other: &Self) -> bool {
+        self.site == other.site
+    }
+}
+
+/// Where a cached function's site is. It tells functions apart that have one path, as methods of one name in a module
+/// have, and is the same for all types of a generic function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct SiteAddress(pub(crate) usize);
 
 /// A type, to be compared and to be named.
 #[derive(Debug, Clone, Copy)]
@@ -111,16 +124,17 @@ impl NamespaceState {
     pub(crate) fn register(
         &self,
         function: &'static str,
+        site: SiteAddress,
         value: ValueType,
         shape: impl FnOnce() -> Shape,
     ) -> Option<SiteShape> {
-        let noted = FixedState::default().hash_one((function.as_ptr(), value.id));
+        let noted = FixedState::default().hash_one((site, value.id));
         if self.noted_last.load(Ordering::Relaxed) == noted {
             return None;
         }
-        let site = SiteShape { function, shape: shape(), value };
+        let site = SiteShape { function, shape: shape(), value, site };
         let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
-        let clashes = |known: &&SiteShape| known.function != site.function && known.value != site.value;
+        let clashes = |known: &&SiteShape| !known.is_of_function_of(&site) && known.value != site.value;
         let clash = sites.iter().find(clashes).cloned();
         if !sites.iter().any(|known| known.function == site.function && known.value == site.value) {
             sites.push(site);
