@@ -150,6 +150,41 @@ fn none_is_kept_unless_only_some() {
     });
 }
 
+struct Loader<T>(T);
+
+impl<T: Clone + Send + Sync + 'static> Loader<T> {
+    #[cached(REGION, "loaded", skip(self), near_only, weight = |_| 8)]
+    fn loaded(&self, id: u8) -> T {
+        let _ = id;
+        load();
+        self.0.clone()
+    }
+
+    #[cached(REGION, "loaded whole", skip(self), near_only, weight = |_| 8, outcome = whole)]
+    fn loaded_whole(&self, id: u8) -> T {
+        let _ = id;
+        load();
+        self.0.clone()
+    }
+}
+
+#[test]
+fn a_result_that_the_signature_does_not_show_is_not_kept_and_is_warned_about() {
+    within(|_| {
+        let failing = Loader(Err::<u8, _>("no".to_owned()));
+        let twice =
+            || loads_of(|| assert_eq!((failing.loaded(1), failing.loaded(1)), (Err("no".into()), Err("no".into()))));
+        let (loads, warnings) = warnings(twice);
+        assert_eq!(loads, 2);
+        assert_eq!(warnings.len(), 1, "once a minute: {warnings:?}");
+        for part in ["`cached_in_memory::loaded`", "return `Result<T, E>`", "`outcome = whole`"] {
+            assert!(warnings[0].contains(part), "{warnings:?}");
+        }
+        assert_eq!(loads_of(|| _ = (Loader(7).loaded(2), Loader(8).loaded(2))), 1, "what is none is kept");
+        assert_eq!(loads_of(|| _ = (failing.loaded_whole(3), failing.loaded_whole(3))), 1, "as it was asked for");
+    });
+}
+
 /// Not serializable: it stays near. Its weight must be told where the near tier is bounded in bytes.
 #[derive(Debug, Clone)]
 struct Handle(#[allow(dead_code)] Arc<str>);

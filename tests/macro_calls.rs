@@ -282,7 +282,10 @@ async fn conditions_see_the_arguments_of_the_call() {
         assert_eq!(conditions(id, anew, again).await, id + u64::from(anew));
         let call = only();
         assert_eq!(call.key, [id.to_string()]);
-        assert_eq!(call.terms[..5], ["Whole", "Alone", "NearOnly", &format!("when {when}"), &format!("force {force}")]);
+        assert_eq!(
+            call.terms[..5],
+            ["WholeUnlessResult", "Alone", "NearOnly", &format!("when {when}"), &format!("force {force}")]
+        );
         assert_eq!(call.terms[5..8], rest);
         assert_eq!(call.terms[8..], [format!("max_staleness {:?}", Duration::from_secs(id))]);
     }

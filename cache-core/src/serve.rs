@@ -303,6 +303,18 @@ where
         }
     }
     if let Served::Site(site) = served {
+        if O::is_mistaken() {
+            let function = site.spec().function;
+            state.complain(
+                "outcome",
+                function,
+                format_args!(
+                    "`{function}` runs uncached: it returns a `Result` that its signature does not show, and an `Err` \
+                     would be kept; let it return `Result<T, E>` to keep what is `Ok`, or write `outcome = whole`"
+                ),
+            );
+            return through(format_args!("the function returns a `Result` that its signature does not show"));
+        }
         register::<O::Value>(site, state, namespace, key);
     }
     let own = served.terms();
