@@ -463,7 +463,11 @@ fn what_the_codec_misreads_stays_near(face: Face) {
             assert_eq!(ask(2).next, if tiers == Tiers::Both { 1 } else { 2 });
         });
         assert_eq!(warnings.len(), 1, "{warnings:?}");
-        assert!(warnings[0].contains("`sparse`"), "{warnings:?}");
+        for part in
+            ["`sparse` (`twins::Sparse`)", "what was written cannot be read", "`codec = \"json\"`", "`near_only`"]
+        {
+            assert!(warnings[0].contains(part), "{part}: {warnings:?}");
+        }
         let (near, loads) = if tiers == Tiers::Both { (1, 1) } else { (0, 2) };
         here.expect(&[("misses", loads), ("loads", loads), ("unreadable", loads), ("near_hits", near)]);
         assert_eq!(network.nodes.server(0).evicted(), 0);
@@ -471,6 +475,13 @@ fn what_the_codec_misreads_stays_near(face: Face) {
         assert!(runs(face, &there, numbers(), 1));
         face.call(sparse, &there.region, |key| key.arg(&1), whole::<Sparse>(), || Sparse { name: None, next: 9 });
         there.expect_reasons(&[("absent", 2)]);
+
+        #[cfg(feature = "json")]
+        {
+            let heeding = network.process_with(tiers, |settings| settings.codec(cache_core::record::Codec::Json));
+            face.call(sparse, &heeding.region, |key| key.arg(&1), whole::<Sparse>(), || Sparse { name: None, next: 9 });
+            assert_eq!((heeding.count("stored"), heeding.count("unreadable")), (1, 0), "as it was advised");
+        }
     }
 }
 
