@@ -398,6 +398,16 @@ fn parameter<E: From<u8>>() -> Result<u64, E> {
     Err(E::from(1))
 }
 
+#[cached(FAR, "any", key(), outcome = ok, near_only, crate = recorder)]
+fn any<T, E: From<u8>>() -> Result<T, E> {
+    Err(E::from(1))
+}
+
+#[cached(FAR, "any_shared", key(), outcome = ok, near_only, crate = recorder)]
+fn any_shared<T, E: From<u8> + Clone + Send + Sync + 'static>() -> Result<T, E> {
+    Err(E::from(1))
+}
+
 #[cached(FAR, "some", only_some, errors = alone, crate = recorder)]
 fn some() -> Result<Option<u64>, String> {
     Ok(None)
@@ -416,6 +426,10 @@ fn the_outcome_is_decided_by_the_type_or_by_what_is_said() {
     assert_eq!(terms(), "Whole Alone Serde");
     assert_eq!(parameter::<u64>(), Err(1));
     assert_eq!(terms(), "OkOnly Shared Serde");
+    assert_eq!(any::<u64, u64>(), Err(1));
+    assert_eq!(terms(), "OkOnly Alone NearOnly", "whatever the caller's error could do");
+    assert_eq!(any_shared::<u64, u64>(), Err(1));
+    assert_eq!(terms(), "OkOnly Shared NearOnly");
     assert_eq!(some(), Ok(None));
     assert_eq!(only().terms, ["OkOnly", "Alone", "Serde", "only_some"]);
 }
