@@ -282,7 +282,10 @@ async fn conditions_see_the_arguments_of_the_call() {
         assert_eq!(conditions(id, anew, again).await, id + u64::from(anew));
         let call = only();
         assert_eq!(call.key, [id.to_string()]);
-        assert_eq!(call.terms[..5], ["Whole", "Alone", "NearOnly", &format!("when {when}"), &format!("force {force}")]);
+        assert_eq!(
+            call.terms[..5],
+            ["WholeUnlessResult", "Alone", "NearOnly", &format!("when {when}"), &format!("force {force}")]
+        );
         assert_eq!(call.terms[5..8], rest);
         assert_eq!(call.terms[8..], [format!("max_staleness {:?}", Duration::from_secs(id))]);
     }
@@ -395,6 +398,16 @@ fn parameter<E: From<u8>>() -> Result<u64, E> {
     Err(E::from(1))
 }
 
+#[cached(FAR, "any", key(), outcome = ok, near_only, crate = recorder)]
+fn any<T, E: From<u8>>() -> Result<T, E> {
+    Err(E::from(1))
+}
+
+#[cached(FAR, "any_shared", key(), outcome = ok, near_only, crate = recorder)]
+fn any_shared<T, E: From<u8> + Clone + Send + Sync + 'static>() -> Result<T, E> {
+    Err(E::from(1))
+}
+
 #[cached(FAR, "some", only_some, errors = alone, crate = recorder)]
 fn some() -> Result<Option<u64>, String> {
     Ok(None)
@@ -413,6 +426,10 @@ fn the_outcome_is_decided_by_the_type_or_by_what_is_said() {
     assert_eq!(terms(), "Whole Alone Serde");
     assert_eq!(parameter::<u64>(), Err(1));
     assert_eq!(terms(), "OkOnly Shared Serde");
+    assert_eq!(any::<u64, u64>(), Err(1));
+    assert_eq!(terms(), "OkOnly Alone NearOnly", "whatever the caller's error could do");
+    assert_eq!(any_shared::<u64, u64>(), Err(1));
+    assert_eq!(terms(), "OkOnly Shared NearOnly");
     assert_eq!(some(), Ok(None));
     assert_eq!(only().terms, ["OkOnly", "Alone", "Serde", "only_some"]);
 }

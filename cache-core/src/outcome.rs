@@ -3,6 +3,9 @@
 //! The attribute sees only names, and a name like `MyResult` may be anything. So it writes an *expression* that asks
 //! the type: [`Returns`] offers two traits for one method, and method look-up takes the one that needs no further
 //! reference, if it applies. This works in expressions only; a signature cannot name what was decided.
+//!
+//! It decides where the function is written, once for all types that a parameter of its `impl` block stands for. A
+//! `Result` that is such a type is not seen there; [`WholeUnlessResult`] sees it when the function is called.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -22,6 +25,12 @@ pub trait Outcome<R>: Copy + Send + Sync + 'static {
     fn succeed(value: Self::Value) -> R;
     /// The function's result for a failure.
     fn fail(failure: Self::Failure) -> R;
+
+    /// Whether it was decided for another kind of type than `R` turned out to be: then nothing is kept.
+    #[inline]
+    fn is_mistaken() -> bool {
+        false
+    }
 }
 
 /// Keeps the `Ok` of a `Result`.
@@ -68,6 +77,37 @@ impl<R> Outcome<R> for Whole {
 
     fn fail(failure: Infallible) -> R {
         match failure {}
+    }
+}
+
+/// Keeps the whole result of a function whose signature shows no `Result`, unless its type turns out to be one: then
+/// nothing is kept, for an `Err` would be.
+#[derive(Debug, Clone, Copy)]
+pub struct WholeUnlessResult;
+
+impl<R> Outcome<R> for WholeUnlessResult {
+    type Value = R;
+    type Failure = Infallible;
+
+    #[inline]
+    fn split(result: R) -> Result<R, Infallible> {
+        Ok(result)
+    }
+
+    #[inline]
+    fn succeed(value: R) -> R {
+        value
+    }
+
+    fn fail(failure: Infallible) -> R {
+        match failure {}
+    }
+
+    /// A generic body can ask for its type's name, but not whether it is a `Result`. Names are made for people, and may
+    /// change with the compiler: a test holds this one.
+    #[inline]
+    fn is_mistaken() -> bool {
+        std::any::type_name::<R>().starts_with("core::result::Result<")
     }
 }
 
@@ -164,9 +204,9 @@ impl<T, E> OutcomeOfResult for Returns<Result<T, E>> {}
 
 /// `(&Returns::<R>::new()).outcome()` where `R` is anything else.
 pub trait OutcomeOfOther {
-    /// [`Whole`].
-    fn outcome(&self) -> Whole {
-        Whole
+    /// [`WholeUnlessResult`].
+    fn outcome(&self) -> WholeUnlessResult {
+        WholeUnlessResult
     }
 }
 
@@ -225,8 +265,22 @@ mod tests {
         assert_eq!(decided!(std::io::Result<u8>), ("OkOnly", "Alone"));
         assert_eq!(decided!(Result<u8, Arc<std::io::Error>>), ("OkOnly", "Shared"));
         assert_eq!(decided!(Result<u8, Rc<str>>), ("OkOnly", "Alone"));
-        assert_eq!(decided!(Option<u8>), ("Whole", "Alone"));
-        assert_eq!(decided!(u8), ("Whole", "Alone"));
+        assert_eq!(decided!(Option<u8>), ("WholeUnlessResult", "Alone"));
+        assert_eq!(decided!(u8), ("WholeUnlessResult", "Alone"));
+    }
+
+    #[test]
+    fn a_result_behind_a_parameter_is_seen_by_its_name() {
+        fn mistaken<R>() -> bool {
+            fn of<R, O: Outcome<R>>(_: O) -> bool {
+                O::is_mistaken()
+            }
+            let returns = Returns::<R>::new();
+            of::<R, _>((&returns).outcome())
+        }
+        assert!(mistaken::<Result<u8, String>>() && mistaken::<AliasOfAlias>() && mistaken::<std::io::Result<()>>());
+        assert!(!mistaken::<u8>() && !mistaken::<Option<Result<u8, String>>>() && !mistaken::<&Result<u8, String>>());
+        assert!(!<Whole as Outcome<Result<u8, String>>>::is_mistaken(), "it was asked for");
     }
 
     #[test]

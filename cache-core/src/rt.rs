@@ -5,6 +5,7 @@ use std::future::Future;
 pub use crate::key::{KeyArgument, KeyBuffer, KeyWriter};
 pub use crate::outcome::{
     Alone, OkOnly, OutcomeOfOther, OutcomeOfResult, Returns, Shared, SharedBy, SharingOfClone, SharingOfOther, Whole,
+    WholeUnlessResult,
 };
 pub use crate::policy::OwnPolicy;
 pub use crate::region::{Entry, Invalidate, Region};

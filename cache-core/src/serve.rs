@@ -303,6 +303,18 @@ where
         }
     }
     if let Served::Site(site) = served {
+        if O::is_mistaken() {
+            let function = site.spec().function;
+            state.complain(
+                "outcome",
+                function,
+                format_args!(
+                    "`{function}` runs uncached: it returns a `Result` that its signature does not show, and an `Err` \
+                     would be kept; let it return `Result<T, E>` to keep what is `Ok`, or write `outcome = whole`"
+                ),
+            );
+            return through(format_args!("the function returns a `Result` that its signature does not show"));
+        }
         register::<O::Value>(site, state, namespace, key);
     }
     let own = served.terms();
@@ -324,7 +336,7 @@ where
 /// Notes the function and the shape of its arguments, so that calls by name that cannot reach it are told.
 fn register<V: 'static>(site: &Site, state: &RegionState, namespace: &NamespaceState, key: KeyRef<'_>) {
     let shape = || key.arguments().shape_of_call(site.spec().arguments.len());
-    if namespace.register(site.spec().function, ValueType::of::<V>(), shape).is_some() {
+    if namespace.register(site.spec().function, site.address(), ValueType::of::<V>(), shape).is_some() {
         state.complain_of_types(namespace);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use crate::key::{KeyBuffer, KeyWriter};
 use crate::policy::OwnPolicy;
 use crate::region::StateRef;
-use crate::state::{NamespaceState, RegionState};
+use crate::state::{NamespaceState, RegionState, SiteAddress};
 
 /// What the attribute knows of a cached function.
 #[derive(Debug)]
@@ -42,6 +42,11 @@ impl Site {
 
     pub(crate) fn spec(&self) -> &SiteSpec {
         &self.spec
+    }
+
+    /// What tells it from every other.
+    pub(crate) fn address(&self) -> SiteAddress {
+        SiteAddress(std::ptr::from_ref(self).addr())
     }
 
     /// The namespace in the region, if it was found before.

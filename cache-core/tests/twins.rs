@@ -13,7 +13,7 @@ use cache_core::config::Settings;
 use cache_core::error::Kind;
 use cache_core::record::fingerprint;
 use cache_core::region::{NotStored, Reached, Region, SetOutcome};
-use cache_core::rt::{NearOnly, SiteSpec};
+use cache_core::rt::{NearOnly, Site, SiteSpec};
 use cache_core::testkit::meta::{Cas, Room, ServerSettings};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -38,6 +38,7 @@ twins! {
     arguments_that_are_no_key_go_through,
     a_higher_version_is_left_alone_and_a_lower_one_is_not,
     two_types_under_one_namespace_never_meet,
+    two_types_of_one_function_clash_only_under_one_key,
     the_type_of_another_build_is_told_by_its_fingerprint,
     what_the_codec_misreads_stays_near,
     what_is_too_large_for_the_near_tier_is_not_near,
@@ -376,6 +377,40 @@ fn two_types_under_one_namespace_never_meet(face: Face) {
     }
 }
 
+/// A generic function has one site for all of its types.
+fn two_types_of_one_function_clash_only_under_one_key(face: Face) {
+    for tiers in ALL {
+        let here = Network::new().process(tiers);
+        let both = |site: &'static Site, of_number: &str, of_word: &str| {
+            let number = face.call(site, &here.region, |key| key.arg(of_number), whole::<u64>(), || 7);
+            let word = face.call(site, &here.region, |key| key.arg(of_word), whole::<String>(), || "x".to_owned());
+            assert_eq!((number, word.as_str()), (7, "x"));
+        };
+        let named = site(function("app::named", "named"));
+        let (_, said) = warnings(|| (0..3).for_each(|_| both(named, "u64", "String")));
+        assert_eq!(said, Vec::<String>::new(), "the key tells the types apart");
+        assert_eq!((here.count("loads"), here.count("type_clashes")), (2, 0));
+
+        let forgotten = site(function("app::forgotten", "forgotten"));
+        let (_, said) = warnings(|| (0..3).for_each(|_| both(forgotten, "", "")));
+        assert_eq!(said.len(), 1, "{said:?}");
+        for part in
+            ["`app::forgotten` keeps `u64`, `app::forgotten` keeps `alloc::string::String`", "key(std::any::type"]
+        {
+            assert!(said[0].contains(part), "{said:?}");
+        }
+        assert_eq!(here.count("loads"), 2 + 6, "each is a miss to the other");
+        assert!(here.count("type_clashes") >= 5);
+
+        let (one, other) = (site(function("app::find", "found")), site(function("app::find", "found")));
+        let number = || face.call(one, &here.region, |key| key.arg("a"), whole::<u64>(), || 7);
+        let word = || face.call(other, &here.region, |key| key.arg("b"), whole::<String>(), || "x".to_owned());
+        let (_, said) = warnings(|| (number(), word()));
+        assert_eq!(said.len(), 1, "two methods of one name, which share no key yet: {said:?}");
+        assert!(said[0].contains("give each its own namespace"), "{said:?}");
+    }
+}
+
 /// Two processes that know nothing of each other's types, as after a change that left `version` as it was.
 fn the_type_of_another_build_is_told_by_its_fingerprint(face: Face) {
     for tiers in SHARED {
@@ -428,7 +463,11 @@ fn what_the_codec_misreads_stays_near(face: Face) {
             assert_eq!(ask(2).next, if tiers == Tiers::Both { 1 } else { 2 });
         });
         assert_eq!(warnings.len(), 1, "{warnings:?}");
-        assert!(warnings[0].contains("`sparse`"), "{warnings:?}");
+        for part in
+            ["`sparse` (`twins::Sparse`)", "what was written cannot be read", "`codec = \"json\"`", "`near_only`"]
+        {
+            assert!(warnings[0].contains(part), "{part}: {warnings:?}");
+        }
         let (near, loads) = if tiers == Tiers::Both { (1, 1) } else { (0, 2) };
         here.expect(&[("misses", loads), ("loads", loads), ("unreadable", loads), ("near_hits", near)]);
         assert_eq!(network.nodes.server(0).evicted(), 0);
@@ -436,6 +475,13 @@ fn what_the_codec_misreads_stays_near(face: Face) {
         assert!(runs(face, &there, numbers(), 1));
         face.call(sparse, &there.region, |key| key.arg(&1), whole::<Sparse>(), || Sparse { name: None, next: 9 });
         there.expect_reasons(&[("absent", 2)]);
+
+        #[cfg(feature = "json")]
+        {
+            let heeding = network.process_with(tiers, |settings| settings.codec(cache_core::record::Codec::Json));
+            face.call(sparse, &heeding.region, |key| key.arg(&1), whole::<Sparse>(), || Sparse { name: None, next: 9 });
+            assert_eq!((heeding.count("stored"), heeding.count("unreadable")), (1, 0), "as it was advised");
+        }
     }
 }
 

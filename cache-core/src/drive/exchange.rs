@@ -18,7 +18,7 @@ use crate::key::FarKey;
 use crate::observe::Count;
 use crate::outcome::{Outcome, Sharing};
 use crate::plan::{ClaimAge, Demand, Found, Reading, Serving, Tiers, Validated, Verdict};
-use crate::record::{Fingerprint, Miss, WriteError};
+use crate::record::{Codec, Fingerprint, Miss, WriteError};
 use crate::state::ValueType;
 use crate::wire::{Expected, Making, ReadBack, Unwritable, Wire};
 
@@ -189,7 +189,7 @@ where
         }
         let read_back = if self.namespace.reads_back() { ReadBack::Yes } else { ReadBack::No };
         let making = Making { key: self.key(), version: self.version, digest: fence.digest, read_back };
-        let record = W::write(held.value(), far, &making).map_err(|error| self.unwritable(&error)).ok()?;
+        let record = W::write(held.value(), far, &making).map_err(|error| self.unwritable(&error, &far.codec)).ok()?;
         if let Some(limit) = far.size_limit().filter(|limit| record.len() > *limit) {
             self.too_large(format_args!("a record of {} bytes", record.len()), limit);
             return None;
@@ -340,17 +340,24 @@ where
         );
     }
 
-    fn unwritable(&self, error: &Unwritable) {
-        let (name, count) = match error {
-            Unwritable::Write(WriteError::TooLarge { .. }) => (self.namespace.name(), Count::TooLarge),
-            Unwritable::Write(_) | Unwritable::NearOnly => (self.namespace.name(), Count::Unreadable),
-            Unwritable::Misread(_) => {
-                self.namespace.found_unreadable();
-                (self.namespace.name(), Count::Unreadable)
-            }
+    fn unwritable(&self, error: &Unwritable, codec: &Codec) {
+        let (name, kept) = (self.namespace.name(), std::any::type_name::<O::Value>());
+        let count = match error {
+            Unwritable::Write(WriteError::TooLarge { .. }) => Count::TooLarge,
+            Unwritable::Write(_) | Unwritable::Misread(_) | Unwritable::NearOnly => Count::Unreadable,
         };
         self.state.observe(&self.namespace, count, Some(format_args!("{error}")));
-        self.state.complain("unwritable", name, format_args!("values of `{name}` are not stored far: {error}"));
+        let warn = |message: fmt::Arguments<'_>| self.state.complain("unwritable", name, message);
+        match error {
+            Unwritable::Misread(misread) => {
+                self.namespace.found_unreadable();
+                let remedy = misread.remedy(codec);
+                warn(format_args!("values of `{name}` (`{kept}`) are not stored far: {misread}; {remedy}"));
+            }
+            Unwritable::Write(_) | Unwritable::NearOnly => {
+                warn(format_args!("values of `{name}` are not stored far: {error}"));
+            }
+        }
     }
 
     fn too_large(&self, record: fmt::Arguments<'_>, limit: usize) {

@@ -1,6 +1,7 @@
 //! A counter for the hottest path: each thread adds to a cell of its own, and a reader sums them.
 //!
-//! Invariant: a hit writes no cache line that another running thread writes, and uses no locked instruction.
+//! Invariant: of the first 63 threads, a hit writes no cache line that another running thread writes, and uses no locked
+//! instruction.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

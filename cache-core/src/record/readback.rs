@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::ser::{self, Serialize, Serializer};
 use twox_hash::XxHash3_64;
 
+use super::codec::Codec;
 use super::envelope::{Expect, read};
 use super::miss::Miss;
 
@@ -35,6 +36,23 @@ impl fmt::Display for Misread {
 }
 
 impl std::error::Error for Misread {}
+
+impl Misread {
+    /// What its author can do about a type that `codec` does not carry.
+    pub(crate) fn remedy(&self, codec: &Codec) -> &'static str {
+        match self {
+            // No codec changes what the type tells the comparison, which goes by names as JSON does.
+            Misread::Incomparable(_) => "change the type's `Serialize`, or say `near_only`",
+            Misread::Refused(_) | Misread::Different if codec.name() == "json" => {
+                "change the type's serde attributes, or say `near_only`"
+            }
+            Misread::Refused(_) | Misread::Different => {
+                "set `codec = \"json\"`, which keeps the names of fields, or change the type's serde attributes, or say \
+                 `near_only`"
+            }
+        }
+    }
+}
 
 /// Reads `record`, which was made from `value`, and compares the two by their names and contents.
 ///
@@ -449,6 +467,16 @@ mod tests {
         assert_eq!(Misread::Different.to_string(), "what was written is read as another value");
         assert_eq!(Misread::Incomparable("x".into()).to_string(), "what was written cannot be compared: x");
         assert_eq!(<Refused as ser::Error>::custom("x").to_string(), "x");
+    }
+
+    #[cfg(all(feature = "bincode", feature = "postcard", feature = "json"))]
+    #[test]
+    fn another_codec_is_proposed_only_where_it_helps() {
+        let proposes = |misread: Misread, codec| misread.remedy(&codec).contains("json");
+        assert!(proposes(Misread::Different, Codec::Bincode));
+        assert!(proposes(Misread::Refused(Miss::TrailingBytes), Codec::Postcard));
+        assert!(!proposes(Misread::Different, Codec::Json));
+        assert!(!proposes(Misread::Incomparable("x".into()), Codec::Bincode));
     }
 
     #[test]

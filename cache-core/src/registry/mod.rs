@@ -200,16 +200,20 @@ impl Registry {
         self.states().into_iter().map(|state| (state.name.clone(), state.stats())).collect()
     }
 
-    /// Closes every region, so that calls load through, and waits up to `timeout` for the loads in flight to end.
+    /// Closes every region, so that calls load through, and waits in this thread, up to `timeout`, for the loads in flight
+    /// to end and for the pending invalidations to reach their nodes. Invalidations still go out afterwards.
     pub fn shutdown(&self, timeout: Duration) -> Shutdown {
-        let states = self.states();
+        let (clock, states) = (&self.shared.clock, self.states());
         states.iter().for_each(|state| state.set_gate(Gate::Paused));
-        let in_flight = || states.iter().map(|state| state.board.census().0).sum::<usize>();
-        let ends = self.shared.clock.now().after(timeout);
-        while in_flight() > 0 && self.shared.clock.now() < ends {
-            drive::pause(&self.shared.clock, SHUTDOWN_LOOKS.min(ends.since(self.shared.clock.now())));
+        let left = || Shutdown {
+            loads_in_flight: states.iter().map(|state| state.board.census().0).sum(),
+            pending_invalidations: states.iter().filter_map(|state| state.far.as_ref()).map(Far::pending).sum(),
+        };
+        let ends = clock.now().after(timeout);
+        while left() != Shutdown::NOTHING && clock.now() < ends {
+            drive::pause(clock, SHUTDOWN_LOOKS.min(ends.since(clock.now())));
         }
-        Shutdown { loads_in_flight: in_flight() }
+        left()
     }
 
     /// The state of the region `name`, if it is configured.
@@ -337,7 +341,7 @@ impl Registry {
     }
 }
 
-/// How often a shutdown looks whether the loads in flight have ended.
+/// How often a shutdown looks whether there is anything left to wait for.
 const SHUTDOWN_LOOKS: Duration = Duration::from_millis(5);
 /// The `ttl` of a region that nobody configured, in a registry for tests.
 const TEST_TTL: Duration = Duration::from_secs(3600);
@@ -348,6 +352,13 @@ const TEST_TTL: Duration = Duration::from_secs(3600);
 pub struct Shutdown {
     /// Loads that had not ended in time.
     pub loads_in_flight: usize,
+    /// Invalidations that had not reached their nodes in time. Those of a node that several regions share count for each
+    /// of them.
+    pub pending_invalidations: usize,
+}
+
+impl Shutdown {
+    const NOTHING: Self = Shutdown { loads_in_flight: 0, pending_invalidations: 0 };
 }
 
 fn far(

@@ -25,6 +25,7 @@ use crate::policy::{OwnPolicy, Policy};
 use crate::reach::Reach;
 use crate::record::{Codec, Compression, Fingerprint};
 
+pub(crate) use namespace::SiteAddress;
 pub use namespace::{NamespaceState, SiteShape, ValueType};
 pub(crate) use overdue::Overdue;
 pub use tags::TagList;
@@ -298,10 +299,16 @@ impl RegionState {
         self.tell(namespace.name(), Count::Miss, Some(format_args!("{reason}")));
     }
 
-    /// Two functions keep values of different types in `namespace`.
+    /// Two functions keep values of different types in `namespace`, or one generic function keeps them under one key.
     pub(crate) fn complain_of_types(&self, namespace: &NamespaceState) {
-        let (name, sites) = (namespace.name(), keepers(&namespace.sites()));
-        let advice = "give each its own namespace, or raise `version` if the type has changed";
+        let (name, sites) = (namespace.name(), namespace.sites());
+        let advice = match &sites[..] {
+            [first, others @ ..] if !others.is_empty() && others.iter().all(|other| other.is_of_function_of(first)) => {
+                "the function's key must tell its types apart, as `key(std::any::type_name::<T>(), ..)` does"
+            }
+            _ => "give each its own namespace, or raise `version` if the type has changed",
+        };
+        let sites = keepers(&sites);
         self.complain(
             "type",
             name,

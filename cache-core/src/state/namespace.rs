@@ -43,7 +43,20 @@ pub struct SiteShape {
     pub shape: Shape,
     /// The type that it keeps.
     pub value: ValueType,
+    site: SiteAddress,
 }
+
+impl SiteShape {
+    /// Whether both are of one function: of two types of it, if it is generic.
+    pub(super) fn is_of_function_of(&self, other: &Self) -> bool {
+        self.site == other.site
+    }
+}
+
+/// Where a cached function's site is. It tells functions apart that have one path, as methods of one name in a module
+/// have, and is the same for all types of a generic function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct SiteAddress(pub(crate) usize);
 
 /// A type, to be compared and to be named.
 #[derive(Debug, Clone, Copy)]
@@ -105,27 +118,28 @@ impl NamespaceState {
         &self.name
     }
 
-    /// Notes a function that keeps its results here, and returns one that keeps another type here, if there is one.
+    /// Notes a function that keeps its results here, and returns another one that keeps another type here, if there is
+    /// one. The types of one generic function are told apart by its key, or else are met under one.
     /// `shape` is made only for a function that is not the one that was noted last, which is nearly always the same.
     pub(crate) fn register(
         &self,
         function: &'static str,
+        site: SiteAddress,
         value: ValueType,
         shape: impl FnOnce() -> Shape,
     ) -> Option<SiteShape> {
-        let noted = FixedState::default().hash_one((function.as_ptr(), value.id));
+        let noted = FixedState::default().hash_one((site, value.id));
         if self.noted_last.load(Ordering::Relaxed) == noted {
             return None;
         }
-        let site = SiteShape { function, shape: shape(), value };
+        let site = SiteShape { function, shape: shape(), value, site };
         let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
-        let clash = sites.iter().find(|known| known.value != site.value).cloned();
+        let clashes = |known: &&SiteShape| !known.is_of_function_of(&site) && known.value != site.value;
+        let clash = sites.iter().find(clashes).cloned();
         if !sites.iter().any(|known| known.function == site.function && known.value == site.value) {
             sites.push(site);
         }
-        if clash.is_none() {
-            self.noted_last.store(noted, Ordering::Relaxed);
-        }
+        self.noted_last.store(noted, Ordering::Relaxed);
         clash
     }
 
