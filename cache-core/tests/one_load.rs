@@ -15,40 +15,11 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use cache_core::clock::{Clock, ManualClock};
+use cache_core::clock::Clock;
 use cache_core::config::{Settings, Ttl};
 use cache_core::testkit::{Faults, Random, block_on};
 
 use common::*;
-
-/// Moves the clock over every short wait, for as long as it lives: nobody sleeps for real.
-struct Ticking {
-    stop: Arc<AtomicBool>,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl Ticking {
-    fn new(clock: &ManualClock) -> Self {
-        let (stop, clock) = (Arc::new(AtomicBool::new(false)), clock.clone());
-        let stopped = stop.clone();
-        let thread = thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                match clock.next_wake().map(|next| next.since(clock.now())) {
-                    Some(wait) if wait < SECOND => clock.advance(wait),
-                    _ => thread::yield_now(),
-                }
-            }
-        });
-        Ticking { stop, thread: Some(thread) }
-    }
-}
-
-impl Drop for Ticking {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let _ = self.thread.take().map(thread::JoinHandle::join);
-    }
-}
 
 /// Nothing expires, and no wait for another's load ends by itself: no claim either, for the clock of a test runs on while
 /// the system lets the thread that has the claim wait for a processor.

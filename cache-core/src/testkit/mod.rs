@@ -2,7 +2,8 @@
 //!
 //! | for | there is |
 //! |---|---|
-//! | authors of backends | [`object_suite`], [`bytes_suite`], [`async_bytes_suite`] |
+//! | authors of backends | [`object_suite`], [`bytes_suite`], [`async_bytes_suite`]; [`region_suite`] for what callers see |
+//! | authors of cached functions | [`assert_distinct_keys`] |
 //! | a near tier in tests | [`MapBackend`] |
 //! | a far tier in tests | [`SimFar`] over [`SimNodes`], with [`Faults`] |
 //! | simulations of several processes | [`SimExecutor`], [`History`], [`check`]; for long ones [`Monitor`] |
@@ -37,6 +38,8 @@ pub mod meta;
 
 mod sim;
 
+mod keys;
+
 mod map_backend;
 
 mod registry;
@@ -49,10 +52,11 @@ pub use executor::{SimExecutor, Stuck, Task, block_on};
 pub use history::{
     Events, History, Invalidation, Load, LoadEnd, LoadGuard, LoadId, Moment, Noted, Origin, ReadOf, Returned,
 };
+pub use keys::assert_distinct_keys;
 pub use map_backend::MapBackend;
 pub use monitor::{Finding, InvalidationRun, LoadRun, Loads, Monitor, OwnReads, ReadRun, Rules, Tally};
 pub use random::Random;
 pub use sim::{Executed, Fate, Faults, SimFar, SimNodes};
 pub use suites::{
-    AsyncSuiteFar, BlockOn, SuiteFar, SuiteReport, Trouble, async_bytes_suite, bytes_suite, object_suite,
+    AsyncSuiteFar, BlockOn, SuiteFar, SuiteReport, Trouble, async_bytes_suite, bytes_suite, object_suite, region_suite,
 };

@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -364,4 +365,33 @@ pub fn runs(face: Face, process: &Process, site: &'static Site, n: u32) -> bool 
     };
     face.call(site, &process.region, |key| key.arg(&n), whole::<u64>(), load);
     ran.get()
+}
+
+/// Moves the clock over every short wait, for as long as it lives: nobody sleeps for real.
+pub struct Ticking {
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Ticking {
+    pub fn new(clock: &ManualClock) -> Self {
+        let (stop, clock) = (Arc::new(AtomicBool::new(false)), clock.clone());
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                match clock.next_wake().map(|next| next.since(clock.now())) {
+                    Some(wait) if wait < SECOND => clock.advance(wait),
+                    _ => thread::yield_now(),
+                }
+            }
+        });
+        Ticking { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Ticking {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(thread::JoinHandle::join);
+    }
 }

@@ -8,6 +8,7 @@ mod bytes;
 mod claims;
 mod object;
 mod records;
+mod region;
 mod scopes;
 mod troubles;
 
@@ -17,6 +18,7 @@ pub use awaited::{AsyncSuiteFar, BlockOn, async_bytes_suite};
 pub use bench::{SuiteFar, Trouble};
 pub use bytes::bytes_suite;
 pub use object::object_suite;
+pub use region::region_suite;
 
 /// How a suite went. Shows itself as one line per case that did not pass.
 #[derive(Clone, PartialEq, Eq, Default)]
