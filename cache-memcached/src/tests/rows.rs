@@ -1,10 +1,10 @@
 //! The exchanges that the simulated server is held to, asked of a real one, and read by the parser of this crate.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cache_core::key::FarKey;
 use cache_core::testkit::meta::{Code, Command, Left, MetaServer, Mode, Reply, Row, RowFailure, Setup, rows};
@@ -35,15 +35,15 @@ fn a_real_server_answers_every_row_as_the_simulated_one_does() {
     assert!(failures.is_empty(), "{} of {} rows failed:\n{}", failures.len(), all.len(), told.join("\n"));
 }
 
-/// Runs a row. If it fails in a run in which the machine stood still, the server's seconds went by unseen, and it is
-/// run again on other keys.
+/// Runs a row. If it fails it is run again on other keys, for what it says is so each time but for two things that a busy
+/// machine does: the server's seconds go by unseen; and a worker of the server lets go of an item that it has sent after the
+/// next command for it has come to another worker, who then makes a new item of it where he would have changed the old one.
 fn run(row: &Row, port: u16) -> Result<(), RowFailure> {
     let mut result = Ok(());
     for attempt in 0..4 {
-        let talk = Talk { port, connections: RefCell::default(), passed: Cell::default() };
-        let started = Instant::now();
+        let talk = Talk { port, connections: RefCell::default() };
         result = row.run(&talk, &format!("rows:{attempt}:"));
-        if result.is_ok() || started.elapsed() < talk.passed.get() + Duration::from_millis(100) {
+        if result.is_ok() {
             break;
         }
     }
@@ -53,8 +53,6 @@ fn run(row: &Row, port: u16) -> Result<(), RowFailure> {
 /// Connections to a real server, by number.
 struct Talk {
     port: u16,
-    /// What the row asked to wait, in sum.
-    passed: Cell<Duration>,
     connections: RefCell<HashMap<usize, TcpStream>>,
 }
 
@@ -77,7 +75,6 @@ impl MetaServer for Talk {
     }
 
     fn pass(&self, time: Duration) {
-        self.passed.set(self.passed.get() + time);
         std::thread::sleep(time);
     }
 }
