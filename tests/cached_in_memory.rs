@@ -3,7 +3,8 @@
 #![cfg(all(feature = "macros", feature = "memory", feature = "testkit"))]
 #![allow(clippy::expect_used)]
 
-mod common;
+#[path = "../cache-core/tests/common/warnings.rs"]
+mod warnings;
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -16,7 +17,7 @@ use cache::clock::{Clock, ManualClock};
 use cache::testkit::{block_on, isolated, isolated_async};
 use cache::{Kind, Reached, Region, Registry, SetOutcome, Settings, Ttl, cached, open_known_schemes};
 
-use common::warnings;
+use warnings::warnings;
 
 static REGION: Region = Region::named("cached_in_memory");
 

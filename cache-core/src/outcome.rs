@@ -91,16 +91,16 @@ impl<R> Outcome<R> for WholeUnlessResult {
 
     #[inline]
     fn split(result: R) -> Result<R, Infallible> {
-        Ok(result)
+        Whole::split(result)
     }
 
     #[inline]
     fn succeed(value: R) -> R {
-        value
+        <Whole as Outcome<R>>::succeed(value)
     }
 
     fn fail(failure: Infallible) -> R {
-        match failure {}
+        Whole::fail(failure)
     }
 
     /// A generic body can ask for its type's name, but not whether it is a `Result`. Names are made for people, and may

@@ -10,49 +10,8 @@ use serde::de::DeserializeOwned;
 use serde::ser::{self, Serialize, Serializer};
 use twox_hash::XxHash3_64;
 
-use super::codec::Codec;
 use super::envelope::{Expect, read};
-use super::miss::Miss;
-
-/// Why a value must not be kept far under its codec.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Misread {
-    /// Its record is a miss.
-    Refused(Miss),
-    /// Its record gives another value.
-    Different,
-    /// It cannot be compared: its `Serialize` refuses names.
-    Incomparable(String),
-}
-
-impl fmt::Display for Misread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Misread::Refused(miss) => write!(f, "what was written cannot be read: {miss}"),
-            Misread::Different => f.write_str("what was written is read as another value"),
-            Misread::Incomparable(reason) => write!(f, "what was written cannot be compared: {reason}"),
-        }
-    }
-}
-
-impl std::error::Error for Misread {}
-
-impl Misread {
-    /// What its author can do about a type that `codec` does not carry.
-    pub(crate) fn remedy(&self, codec: &Codec) -> &'static str {
-        match self {
-            // No codec changes what the type tells the comparison, which goes by names as JSON does.
-            Misread::Incomparable(_) => "change the type's `Serialize`, or say `near_only`",
-            Misread::Refused(_) | Misread::Different if codec.name() == "json" => {
-                "change the type's serde attributes, or say `near_only`"
-            }
-            Misread::Refused(_) | Misread::Different => {
-                "set `codec = \"json\"`, which keeps the names of fields, or change the type's serde attributes, or say \
-                 `near_only`"
-            }
-        }
-    }
-}
+use super::misread::Misread;
 
 /// Reads `record`, which was made from `value`, and compares the two by their names and contents.
 ///
@@ -352,6 +311,7 @@ mod tests {
     use serde::Serialize;
 
     use super::*;
+    use crate::record::Miss;
 
     fn sketch<V: Serialize>(value: V) -> u64 {
         value.serialize(Sketch).unwrap()
@@ -467,16 +427,6 @@ mod tests {
         assert_eq!(Misread::Different.to_string(), "what was written is read as another value");
         assert_eq!(Misread::Incomparable("x".into()).to_string(), "what was written cannot be compared: x");
         assert_eq!(<Refused as ser::Error>::custom("x").to_string(), "x");
-    }
-
-    #[cfg(all(feature = "bincode", feature = "postcard", feature = "json"))]
-    #[test]
-    fn another_codec_is_proposed_only_where_it_helps() {
-        let proposes = |misread: Misread, codec| misread.remedy(&codec).contains("json");
-        assert!(proposes(Misread::Different, Codec::Bincode));
-        assert!(proposes(Misread::Refused(Miss::TrailingBytes), Codec::Postcard));
-        assert!(!proposes(Misread::Different, Codec::Json));
-        assert!(!proposes(Misread::Incomparable("x".into()), Codec::Bincode));
     }
 
     #[test]

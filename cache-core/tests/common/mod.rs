@@ -2,11 +2,13 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod warnings;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -23,6 +25,9 @@ use cache_core::rt::{self, KeyBuffer, KeyWriter, Serde, Site, SiteSpec, Terms, W
 use cache_core::state::Strictness;
 use cache_core::testkit::meta::ServerSettings;
 use cache_core::testkit::{Faults, MapBackend, SimFar, SimNodes};
+
+#[allow(unused_imports, reason = "not every test looks at warnings")]
+pub use warnings::warnings;
 
 pub const SECOND: Duration = Duration::from_secs(1);
 /// The `ttl` of every region, unless a test says otherwise.
@@ -285,49 +290,6 @@ pub fn until(condition: impl Fn() -> bool) {
     while !condition() {
         thread::yield_now();
     }
-}
-
-/// The warnings that `run` logs in this thread, each with its message.
-pub fn warnings<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
-    let log = Log::default();
-    let result = tracing::subscriber::with_default(log.clone(), run);
-    let warnings = std::mem::take(&mut *log.0.lock().unwrap());
-    (result, warnings)
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl tracing::Subscriber for Log {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        *metadata.level() <= tracing::Level::WARN
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        struct Message(String);
-        impl tracing::field::Visit for Message {
-            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-                if field.name() == "message" {
-                    self.0 = format!("{value:?}");
-                }
-            }
-        }
-        let mut message = Message(String::new());
-        event.record(&mut message);
-        self.0.lock().unwrap().push(message.0);
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
 }
 
 /// One list of scenarios, each of which is a test for each face.

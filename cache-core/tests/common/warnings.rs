@@ -1,4 +1,4 @@
-//! What the tests share: the warnings that are logged.
+//! The warnings that are logged. The tests of the facade use this file too.
 
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
