@@ -141,7 +141,10 @@ where
     V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
 {
     fn of(ids: impl IntoIterator<Item = K>) -> Self {
-        let (mut places, mut unique, mut order) = (HashMap::new(), Vec::new(), Vec::new());
+        let ids = ids.into_iter();
+        let count = ids.size_hint().0;
+        let (mut places, mut unique, mut order) =
+            (HashMap::with_capacity(count), Vec::with_capacity(count), Vec::with_capacity(count));
         for id in ids {
             let place = *places.entry(id.clone()).or_insert_with(|| {
                 unique.push(id);
@@ -193,6 +196,10 @@ where
     }
 
     fn into_values(self) -> Vec<Option<V>> {
+        if self.order.len() == self.values.len() {
+            // Nothing was asked for twice: each value has one place.
+            return self.values.into_iter().map(Option::flatten).collect();
+        }
         self.order.iter().map(|place| self.values.get(*place).cloned().flatten().flatten()).collect()
     }
 }
