@@ -49,17 +49,27 @@ pub struct Record {
     pub unit: &'static str,
     pub median: f64,
     pub best: f64,
-    pub ratio_to_limit: Option<f64>,
-    pub ratio_to_best_peer: Option<f64>,
+    /// What the case's figures are divided by: name and ratio.
+    pub to_limit: Option<Ratio>,
+    pub to_best_peer: Option<Ratio>,
+}
+
+/// Of one subject's median to another's.
+#[derive(Clone)]
+pub struct Ratio {
+    pub to: String,
+    pub ratio: f64,
 }
 
 impl Record {
     pub fn to_json(&self) -> Value {
+        let ratio = |ratio: &Option<Ratio>| ratio.as_ref().map(|ratio| ratio.ratio);
+        let to = |ratio: &Option<Ratio>| ratio.as_ref().map(|ratio| ratio.to.clone());
         // Sorted, as serde_json does it by itself, unless a peer brings the feature that keeps the order from here.
         json!({
-            "best": self.best, "case": self.case, "family": self.family, "median": self.median,
-            "ratio_to_best_peer": self.ratio_to_best_peer, "ratio_to_limit": self.ratio_to_limit,
-            "subject": self.subject, "unit": self.unit,
+            "best": self.best, "best_peer": to(&self.to_best_peer), "case": self.case, "family": self.family,
+            "limit": to(&self.to_limit), "median": self.median, "ratio_to_best_peer": ratio(&self.to_best_peer),
+            "ratio_to_limit": ratio(&self.to_limit), "subject": self.subject, "unit": self.unit,
         })
     }
 }
@@ -116,15 +126,22 @@ pub fn tell(
     rows: Vec<(String, Role, f64, f64)>,
     better: Better,
 ) -> Vec<Record> {
-    let of = |wanted: Role| rows.iter().filter(move |(_, role, ..)| *role == wanted).map(|(_, _, median, _)| *median);
+    let of = |wanted: Role| {
+        rows.iter().filter(move |(_, role, ..)| *role == wanted).map(|(name, _, median, _)| (name.clone(), *median))
+    };
     let limit = of(Role::Limit).next();
+    let by_median = |one: &(String, f64), other: &(String, f64)| one.1.total_cmp(&other.1);
     let best_peer = match better {
-        Better::Less => of(Role::Peer).min_by(f64::total_cmp),
-        Better::More => of(Role::Peer).max_by(f64::total_cmp),
+        Better::Less => of(Role::Peer).min_by(by_median),
+        Better::More => of(Role::Peer).max_by(by_median),
     };
     println!("\n{case:<52} {:>9} {:>9} {:>8} {:>10}", format!("median {unit}"), "best", "/limit", "/best peer");
+    for (what, to) in [("/limit", &limit), ("/best peer", &best_peer)] {
+        to.iter().for_each(|(name, _)| println!("  {what}: {name}"));
+    }
     let mut records = Vec::new();
     for (subject, role, median, best) in &rows {
+        let ratio = |to: &Option<(String, f64)>| to.clone().map(|(to, figure)| Ratio { to, ratio: median / figure });
         let record = Record {
             family,
             case: case.to_owned(),
@@ -133,14 +150,14 @@ pub fn tell(
             unit,
             median: *median,
             best: *best,
-            ratio_to_limit: limit.map(|limit| median / limit),
-            ratio_to_best_peer: best_peer.map(|peer| median / peer),
+            to_limit: ratio(&limit),
+            to_best_peer: ratio(&best_peer),
         };
-        let ratio = |ratio: Option<f64>| ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
+        let told = |ratio: &Option<Ratio>| ratio.as_ref().map_or("-".to_owned(), |ratio| format!("{:.2}", ratio.ratio));
         println!(
             "  {subject:<50} {median:>9.2} {best:>9.2} {:>8} {:>10}",
-            ratio(record.ratio_to_limit),
-            ratio(record.ratio_to_best_peer)
+            told(&record.to_limit),
+            told(&record.to_best_peer)
         );
         records.push(record);
     }

@@ -1,14 +1,14 @@
 //! Measures the cache beside its peers: `bench <family>.. [--quick] [--json FILE] [--results DIR] [--trace FILE]..`.
 //!
 //! The figures of each family, and a picture of them, are kept in `bench/results`; with `--quick` they are kept nowhere
-//! unless `--results` says where. `all` is every family, and several families run one after the other, each in a process of
-//! its own: some leave traces, such as a thread that stays on its CPU.
+//! unless `--results` says where. Several families run one after the other, each in a process of its own: some leave
+//! traces, such as a thread that stays on its CPU. `all` is every family, each in the build that it needs.
 //!
 //! Families, one file each: `hit` (a hit in process), `engine` (the index under the near backend), `trace` (which
 //! share of look-ups hits when not everything fits), `storm` (many callers of one cold key), `far-latency` (one caller of
 //! a memcached), `far-throughput` (many callers of one), `far-multi` (many keys at once), `record` (values to bytes and
 //! back), `region` (what a region adds to the far tier's items, and what a near copy saves). A build with `--features
-//! counting` has `storm-memory` too, and one with `--features cost` has `cost` (what an entry and a hit allocate): what they
+//! counting` has `storm-memory` too, and one with `--features cost` has `cost` (what an entry and a hit cost): what they
 //! count slows the others down. One with `--features hitbox` has that peer in `hit` and `storm`; it is long in compiling.
 //! Compare figures of one run with each other, never with another's.
 
@@ -53,8 +53,26 @@ const FAMILIES: &[(&str, Family)] = &[
     ("cost", cost::run),
 ];
 
+/// `all`: each family with the features of the build that it is in. `engine` is for who works on it.
+const ALL: &[(&str, &str)] = &[
+    ("hit", "hitbox"),
+    ("trace", ""),
+    ("storm", "hitbox"),
+    ("storm-memory", "counting,hitbox"),
+    ("far-latency", ""),
+    ("far-throughput", ""),
+    ("far-multi", ""),
+    ("record", ""),
+    ("region", ""),
+    ("cost", "cost"),
+];
+
 fn main() -> ExitCode {
     if storm::is_child() {
+        return ExitCode::SUCCESS;
+    }
+    #[cfg(feature = "cost")]
+    if cost::is_child() {
         return ExitCode::SUCCESS;
     }
     match run(env::args().skip(1)) {
@@ -75,14 +93,14 @@ fn usage() -> String {
          --results  keeps figures and pictures there instead of in bench/results, those of --quick too\n\
          --trace    for the family trace: a file with one key per line; or in BENCH_TRACE, separated by colons\n\
          A build with --features counting has the family storm-memory too, one with cost the family cost, and one with\n\
-         hitbox has that peer in hit and storm.",
+         hitbox has that peer in hit and storm; all makes these builds itself.",
         names.join("|")
     )
 }
 
 fn run(mut args: impl Iterator<Item = String>) -> Result<(), String> {
     let (mut effort, mut json, mut folder, mut traces) = (Effort::Full, None, None, Vec::new());
-    let (mut chosen, mut options) = (Vec::new(), Vec::new());
+    let (mut chosen, mut options, mut is_all) = (Vec::new(), Vec::new(), false);
     while let Some(arg) = args.next() {
         if let Some(family) = FAMILIES.iter().find(|(name, _)| *name == arg) {
             chosen.push(*family);
@@ -92,7 +110,7 @@ fn run(mut args: impl Iterator<Item = String>) -> Result<(), String> {
         let mut value = || args.next().inspect(|value| options.push(value.clone())).ok_or_else(usage);
         match arg.as_str() {
             "all" => {
-                chosen.extend(FAMILIES);
+                is_all = true;
                 options.pop();
             }
             "--quick" => effort = Effort::Quick,
@@ -101,6 +119,9 @@ fn run(mut args: impl Iterator<Item = String>) -> Result<(), String> {
             "--trace" => traces.push(value()?),
             _ => return Err(usage()),
         }
+    }
+    if is_all {
+        return all(&options);
     }
     let [(name, family)] = chosen[..] else { return each_alone(&chosen, &options) };
     if let Some(more) = env::var_os("BENCH_TRACE") {
@@ -133,10 +154,29 @@ fn each_alone(chosen: &[(&str, Family)], options: &[String]) -> Result<(), Strin
     }
     for (name, _) in chosen {
         let program = env::current_exe().map_err(|error| error.to_string())?;
-        let status = Command::new(program).arg(name).args(options).status().map_err(|error| error.to_string())?;
-        if !status.success() {
-            return Err(format!("family {name}: {status}"));
-        }
+        run_to_end(name, Command::new(program).arg(name).args(options))?;
     }
     Ok(())
+}
+
+fn all(options: &[String]) -> Result<(), String> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    for (name, features) in ALL {
+        let mut command = Command::new(&cargo);
+        command.args([
+            "run",
+            "--release",
+            "--locked",
+            "--manifest-path",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+        ]);
+        command.args(["--features", features, "--", name]).args(options);
+        run_to_end(name, &mut command)?;
+    }
+    Ok(())
+}
+
+fn run_to_end(family: &str, command: &mut Command) -> Result<(), String> {
+    let status = command.status().map_err(|error| format!("family {family}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("family {family}: {status}")) }
 }

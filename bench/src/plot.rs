@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::thread;
 
 use crate::harness::{Record, Role};
 
@@ -94,6 +93,8 @@ fn figure(value: f64) -> String {
 fn machine() -> String {
     let told = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = told.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let cpus = thread::available_parallelism().map_or(1, usize::from);
-    format!("{}, {cpus} CPUs", model.map_or("a CPU that is not told", |(_, model)| model))
+    // Of the machine: this thread may be pinned to one of them.
+    let cpus = told.lines().filter(|line| line.starts_with("processor")).count().max(1);
+    let model = model.map_or("a CPU that is not told", |(_, model)| model);
+    format!("{model}, {cpus} CPU{}", if cpus > 1 { "s" } else { "" })
 }

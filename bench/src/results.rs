@@ -34,7 +34,8 @@ pub fn keep(folder: &str, family: &str, arguments: &str, records: &[Record]) -> 
     let path = |rest: &str| Path::new(folder).join(format!("{family}{rest}"));
     let lines: String = records.iter().map(|record| format!("{}\n", record.to_json())).collect();
     fs::write(path(".json"), lines)?;
-    let features = COUNTS.map(|(feature, _)| feature).into_iter().chain(cfg!(feature = "hitbox").then_some("hitbox"));
+    let has_hitbox = cfg!(feature = "hitbox") && ["hit", "storm", "storm-memory"].contains(&family);
+    let features = COUNTS.map(|(feature, _)| feature).into_iter().chain(has_hitbox.then_some("hitbox"));
     let features: String = features.map(|feature| format!("--features {feature} ")).collect();
     let command = format!("cargo run --release --manifest-path bench/Cargo.toml {features}-- {arguments}");
     fs::write(path(".svg"), plot::svg(family, records, &command))?;

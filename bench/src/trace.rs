@@ -49,7 +49,7 @@ pub fn add_file(path: &str) -> io::Result<()> {
 }
 
 pub fn run(effort: Effort) -> Vec<Record> {
-    let (len, rounds) = if effort == Effort::Full { (3_000_000, 3) } else { (300_000, 1) };
+    let (len, rounds) = if effort == Effort::Full { (3_000_000, 15) } else { (300_000, 1) };
     let made_up =
         [("zipf 0.9", zipf(len)), ("zipf 0.9 + scan", zipf_and_scan(len)), ("shifting hot set", shifting(len))];
     let mut traces: Vec<_> = made_up.map(|(name, ids)| Trace { name: name.to_owned(), ids }).into();

@@ -11,27 +11,27 @@ use super::{NODES, configured, far_counts, servers, url};
 use crate::harness::{Better, Effort, Record, Role, tell};
 use crate::load::{Pair, pairs};
 
-const TTL: Duration = Duration::from_secs(3600);
+pub const TTL: Duration = Duration::from_secs(3600);
 /// How many keys are asked for; each was asked for before.
 const ASKED: usize = 1_000;
 
-static NEAR: Region = Region::named("cost_near_hits");
-static FAR: Region = Region::named("cost_far_hits");
+pub static NEAR: Region = Region::named("cost_near_hits");
+pub static FAR: Region = Region::named("cost_far_hits");
 
 #[cached(NEAR, "blocking")]
-fn near(id: u64, name: &str) -> u64 {
+pub fn near(id: u64, name: &str) -> u64 {
     let _ = name;
     id
 }
 
 #[cached(NEAR, "async")]
-async fn near_async(id: u64, name: &str) -> u64 {
+pub async fn near_async(id: u64, name: &str) -> u64 {
     let _ = name;
     id
 }
 
 #[cached(FAR, "blocking")]
-fn far(id: u64, name: &str) -> u64 {
+pub fn far(id: u64, name: &str) -> u64 {
     let _ = name;
     id
 }

@@ -1,10 +1,12 @@
-//! Family `cost`: what an entry asks of the allocator beyond its key and value, and what a hit does.
+//! Family `cost`: what an entry asks of the allocator beyond its key and value, what a hit does, and how many instructions
+//! that takes, where there is valgrind.
 //!
 //! It is built with the feature `cost`, which has every allocation of the program counted. Bytes are those that were
 //! requested, not what the allocator makes of them; only those of the thread that asks count, and all work is done there.
 
 mod entries;
 mod hits;
+mod instructions;
 
 use cache::testkit::isolated;
 use cache::{Registry, Settings, open_known_schemes};
@@ -12,12 +14,15 @@ use memcached_server::Server;
 
 use crate::harness::{Effort, Record};
 
+pub use instructions::is_child;
+
 /// The server has room for every record of a run.
 const ROOM: &str = "2048";
 
 pub fn run(effort: Effort) -> Vec<Record> {
     let mut records = entries::run(effort);
     records.extend(hits::run(effort));
+    records.extend(instructions::run(effort));
     records
 }
 

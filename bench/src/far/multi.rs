@@ -1,12 +1,14 @@
 //! Family `far-multi`: one caller asks for many values at once, on one node and on three.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cache::{Region, Settings, registry};
 use cache_core::backend::{AsyncBytesBackend, BytesBackend, Lease, Read, Recall};
 use cache_core::key::FarKey;
 use cache_memcached::{Client, Expiry};
@@ -23,16 +25,29 @@ const VALUE: [u8; 100] = [b'x'; 100];
 /// As many keys at once as the limit asks for before it reads.
 const ROUND: usize = 1000;
 
+static ONE: Region = Region::named("multi_one");
+static THREE: Region = Region::named("multi_three");
+
 pub fn run(effort: Effort) -> Vec<Record> {
     let mut records = Vec::new();
     for nodes in [1, 3] {
         let servers: Vec<Server> = (0..nodes).map(|_| Server::start(&["-t", "1", "-m", "256"])).collect();
+        let region = if nodes == 1 { &ONE } else { &THREE };
+        let settings = Settings::new().ttl(Duration::from_secs(3600)).far(patient_url(&servers));
+        registry().configure(region.name(), settings).expect("good settings");
         for count in [10, 100, 1000, 100_000] {
             let case =
                 |what: &str| format!("{what} {count} keys of 100 B, {nodes} node{}", if nodes > 1 { "s" } else { "" });
             let keys: Arc<Vec<String>> = Arc::new((0..count).map(super::throughput::key).collect());
             records.extend(measure("far-multi", &case("get"), count, values(&servers, &keys), effort));
             records.extend(measure("far-multi", &case("records of"), count, far_records(&servers, &keys), effort));
+            records.extend(measure(
+                "far-multi",
+                &case("a region's"),
+                count,
+                of_region(region, &servers, &keys),
+                effort,
+            ));
         }
     }
     records
@@ -92,24 +107,23 @@ fn peers(servers: &[Server], keys: &Arc<Vec<String>>, runtime: &Arc<Runtime>) ->
         let found: HashMap<String, Vec<u8>> = ascii.gets(&keys).expect("an answer");
         found.len()
     }));
-    // More than this makes it wait for a server that waits for it, until it gives up.
-    if keys.len() > ROUND {
-        return loads;
+    // More than this makes these wait for a server that waits for them, until they give up.
+    if keys.len() <= ROUND {
+        let addresses: Vec<(&str, u16)> = servers.iter().map(|server| ("127.0.0.1", server.port())).collect();
+        let exp = Memcache::connect(&addresses[..]).expect("the servers are there");
+        let shared = keys.clone();
+        exp.set_many(shared.iter().map(|key| (key, &VALUE[..])), Ttl::NEVER).expect("stored");
+        loads.push(load("memcache exp::Memcache", Role::Peer, move |_| {
+            let found: HashMap<&String, Vec<u8>> = exp.get_many(shared.iter()).expect("an answer");
+            found.len()
+        }));
+        let exp = runtime.block_on(AsyncMemcache::connect(&addresses[..])).expect("the servers are there");
+        let (shared, on) = (keys.clone(), runtime.clone());
+        loads.push(load("memcache exp::AsyncMemcache", Role::Peer, move |_| {
+            let found: HashMap<&String, Vec<u8>> = on.block_on(exp.get_many(shared.iter())).expect("an answer");
+            found.len()
+        }));
     }
-    let addresses: Vec<(&str, u16)> = servers.iter().map(|server| ("127.0.0.1", server.port())).collect();
-    let exp = Memcache::connect(&addresses[..]).expect("the servers are there");
-    let shared = keys.clone();
-    exp.set_many(shared.iter().map(|key| (key, &VALUE[..])), Ttl::NEVER).expect("stored");
-    loads.push(load("memcache exp::Memcache", Role::Peer, move |_| {
-        let found: HashMap<&String, Vec<u8>> = exp.get_many(shared.iter()).expect("an answer");
-        found.len()
-    }));
-    let exp = runtime.block_on(AsyncMemcache::connect(&addresses[..])).expect("the servers are there");
-    let (shared, on) = (keys.clone(), runtime.clone());
-    loads.push(load("memcache exp::AsyncMemcache", Role::Peer, move |_| {
-        let found: HashMap<&String, Vec<u8>> = on.block_on(exp.get_many(shared.iter())).expect("an answer");
-        found.len()
-    }));
     // These know one node.
     if let [server] = servers {
         let address = format!("tcp://127.0.0.1:{}", server.port());
@@ -160,6 +174,34 @@ fn far_records(servers: &[Server], keys: &Arc<Vec<String>>) -> Vec<Load> {
                 seen.iter().filter(|seen| matches!(seen, Ok(seen) if seen.record.is_some())).count()
             })
         }),
+    ]
+}
+
+/// Through a region: the same, with the generations, and each value checked, decoded and counted.
+fn of_region(region: &'static Region, servers: &[Server], keys: &Arc<Vec<String>>) -> Vec<Load> {
+    let count = keys.len();
+    let rows = |ids: Vec<usize>| Ok::<_, Infallible>(ids.into_iter().map(|id| (id, "x".repeat(VALUE.len()))));
+    let blocking = move || {
+        let Ok(found) = region.get_or_create_multi("many", 0..count, rows);
+        found.len()
+    };
+    let runtime = runtime();
+    let awaited = move || {
+        let load = |ids| std::future::ready(rows(ids));
+        let Ok(found) = runtime.block_on(region.get_or_create_multi_async("many", 0..count, load));
+        found.len()
+    };
+    assert_eq!((blocking(), awaited()), (count, count), "all are stored now");
+    let loads = move || region.stats().expect("it is configured").total.loads;
+    let before = loads();
+    let hits = move |found: usize| {
+        assert_eq!(loads(), before, "hits only");
+        found
+    };
+    vec![
+        limit("limit: mg, written by hand", "mg", servers, keys),
+        load("cache: get_or_create_multi", Role::Ours, move |_| hits(blocking())),
+        load("cache: get_or_create_multi, awaited", Role::Ours, move |_| hits(awaited())),
     ]
 }
 

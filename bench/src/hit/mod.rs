@@ -20,9 +20,11 @@ use crate::harness::{Effort, Record, Role, Subject, time};
 use crate::load::{Pair, pairs, picks};
 
 pub use ours::{NAMESPACE, key, object};
+#[cfg(feature = "cost")]
+pub use peers::OWN_MAP;
 
 /// How many keys there are; `MAX_SIZE` has room for many more.
-const KEYS: u64 = 10_000;
+pub const KEYS: u64 = 10_000;
 pub const MAX_SIZE: u64 = 100_000;
 
 pub fn run(effort: Effort) -> Vec<Record> {
@@ -54,7 +56,7 @@ fn threads() -> BTreeSet<u64> {
     [1, 2, all].into()
 }
 
-fn sync<V: peers::Cached + ours::Attribute>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
+pub fn sync<V: peers::Cached + ours::Attribute>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
     let mut subjects = ours::sync::<V>(keys);
     subjects.extend(peers::sync::<V>(keys));
     subjects

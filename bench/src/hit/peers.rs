@@ -157,39 +157,14 @@ pub fn sync<V: Cached>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
     };
     subjects.push(calls("foyer get, no ttl", Role::Beside, keys, call));
 
-    let quick = quick::<V>();
-    let call = move |id, name| {
-        quick.get(&(id, name)).unwrap_or_else(|| {
-            let value: V = load(id);
-            quick.insert(Owned(id, name.to_owned()), value.clone());
-            value
-        })
-    };
-    subjects.push(calls("quick_cache get, no ttl", Role::Limit, keys, call));
-
-    let papaya: papaya::HashMap<Owned, V, RandomState> = papaya::HashMap::with_hasher(RandomState::default());
-    let call = move |id, name| {
-        let map = papaya.pin();
-        map.get(&(id, name)).cloned().unwrap_or_else(|| {
-            let value: V = load(id);
-            map.insert(Owned(id, name.to_owned()), value.clone());
-            value
-        })
-    };
-    subjects.push(calls("papaya get, no bound, no ttl", Role::Beside, keys, call));
-
-    let index: scc::HashIndex<Owned, V, RandomState> = scc::HashIndex::with_hasher(RandomState::default());
-    let call = move |id, name| {
-        index.peek_with(&(id, name), |_, value| value.clone()).unwrap_or_else(|| {
-            let value: V = load(id);
-            let _ = index.insert_sync(Owned(id, name.to_owned()), value.clone());
-            value
-        })
-    };
-    subjects.push(calls("scc::HashIndex peek_with, no bound, no ttl", Role::Beside, keys, call));
+    subjects.push(calls(QUICK, Role::Limit, keys, quick::<V>()));
+    subjects.push(calls(PAPAYA, Role::Beside, keys, papaya::<V>()));
+    subjects.push(calls(SCC, Role::Beside, keys, scc::<V>()));
     subjects.push(Box::new(OwnMap::<V> { keys, value: PhantomData }));
     subjects
 }
+
+pub const OWN_MAP: &str = "HashMap of the thread's own, no bound, no ttl";
 
 /// A map that no other thread reads: each thread makes its own before it is timed.
 struct OwnMap<V> {
@@ -199,7 +174,7 @@ struct OwnMap<V> {
 
 impl<V: Value> Subject for OwnMap<V> {
     fn name(&self) -> &str {
-        "HashMap of the thread's own, no bound, no ttl"
+        OWN_MAP
     }
 
     fn role(&self) -> Role {
@@ -230,26 +205,60 @@ pub fn asynchronous<V: Cached>(keys: &'static [Pair]) -> Vec<Box<dyn Subject>> {
     let call = move |id, name| async move { moka.get_with_by_ref(&(id, name) as &dyn Parts, async { load(id) }).await };
     subjects.push(futures("moka get_with_by_ref, ttl", Role::Beside, keys, call));
 
-    let quick: &'static _ = Box::leak(Box::new(quick::<V>()));
-    let call = move |id, name| async move {
+    subjects.push(awaited(QUICK, Role::Limit, keys, quick::<V>()));
+    subjects.push(awaited(PAPAYA, Role::Beside, keys, papaya::<V>()));
+    subjects.push(awaited(SCC, Role::Beside, keys, scc::<V>()));
+    subjects
+}
+
+const QUICK: &str = "quick_cache get, no ttl";
+const PAPAYA: &str = "papaya get, no bound, no ttl";
+const SCC: &str = "scc::HashIndex peek_with, no bound, no ttl";
+
+/// The same call in a future that never waits.
+fn awaited<V, F>(name: &'static str, role: Role, keys: &'static [Pair], call: F) -> Box<dyn Subject>
+where
+    V: Value,
+    F: Fn(u64, &'static str) -> V + Sync + 'static,
+{
+    let call: &'static F = Box::leak(Box::new(call));
+    futures(name, role, keys, move |id, name| async move { call(id, name) })
+}
+
+fn quick<V: Value>() -> impl Fn(u64, &'static str) -> V + Sync + 'static {
+    let (weighter, hasher, lifecycle) = (quick_cache::UnitWeighter, RandomState::default(), Default::default());
+    let quick: quick_cache::sync::Cache<Owned, V, _, RandomState> =
+        quick_cache::sync::Cache::with(MAX_SIZE as usize, MAX_SIZE, weighter, hasher, lifecycle);
+    move |id, name| {
         quick.get(&(id, name)).unwrap_or_else(|| {
             let value: V = load(id);
             quick.insert(Owned(id, name.to_owned()), value.clone());
             value
         })
-    };
-    subjects.push(futures("quick_cache get, no ttl", Role::Limit, keys, call));
-    subjects
+    }
 }
 
-fn quick<V: Value>() -> quick_cache::sync::Cache<Owned, V, quick_cache::UnitWeighter, RandomState> {
-    quick_cache::sync::Cache::with(
-        MAX_SIZE as usize,
-        MAX_SIZE,
-        quick_cache::UnitWeighter,
-        RandomState::default(),
-        Default::default(),
-    )
+fn papaya<V: Value>() -> impl Fn(u64, &'static str) -> V + Sync + 'static {
+    let papaya: papaya::HashMap<Owned, V, RandomState> = papaya::HashMap::with_hasher(RandomState::default());
+    move |id, name| {
+        let map = papaya.pin();
+        map.get(&(id, name)).cloned().unwrap_or_else(|| {
+            let value: V = load(id);
+            map.insert(Owned(id, name.to_owned()), value.clone());
+            value
+        })
+    }
+}
+
+fn scc<V: Value>() -> impl Fn(u64, &'static str) -> V + Sync + 'static {
+    let index: scc::HashIndex<Owned, V, RandomState> = scc::HashIndex::with_hasher(RandomState::default());
+    move |id, name| {
+        index.peek_with(&(id, name), |_, value| value.clone()).unwrap_or_else(|| {
+            let value: V = load(id);
+            let _ = index.insert_sync(Owned(id, name.to_owned()), value.clone());
+            value
+        })
+    }
 }
 
 /// The key that a peer keeps; it is looked up by a borrowed pair.

@@ -22,7 +22,7 @@ pub fn run(told: &str, bytes: &[u8], effort: Effort) -> Vec<Record> {
         small.push(compressing(one.name, one.role, one.compress, bytes));
         large.push(work(one.name, one.role, move || (one.decompress)(&compressed)));
     };
-    for (name, level) in [("zstd 3, the default", 3), ("zstd 1", 1), ("zstd 9", 9)] {
+    for (name, level) in [("cache: zstd 3, the default", 3), ("cache: zstd 1", 1), ("cache: zstd 9", 9)] {
         add(zstd(name, level));
     }
     others().into_iter().for_each(add);

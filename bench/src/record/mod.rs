@@ -4,6 +4,8 @@
 //! All that is ours goes through `record::write` and `record::read`, so header, check and bounds are in each figure.
 
 mod compressed;
+#[path = "../../../examples/quickstart/crate_graph.rs"]
+mod crate_graph;
 mod values;
 
 use std::hint::black_box;
@@ -18,6 +20,11 @@ use serde::de::DeserializeOwned;
 use crate::harness::{Better, Effort, Record, Role, tell};
 
 const CODECS: [(&str, Codec); 3] = [("bincode", Codec::Bincode), ("postcard", Codec::Postcard), ("JSON", Codec::Json)];
+
+/// A subject of this repository, by what it does with a value.
+fn ours(how: &str) -> String {
+    format!("cache: {how}")
+}
 /// More than any value here.
 const MAX_VALUE: usize = 64 << 20;
 
@@ -36,15 +43,17 @@ fn of_value<V: Serialize + DeserializeOwned + 'static>(told: &str, value: &V, ef
         let record = write(value, &writing::<V>(&codec, Compression::None, &key)).expect("a record");
         (name, codec, record)
     });
-    let sizes = kept.iter().map(|(name, _, record)| ((*name).to_owned(), Role::Ours, record.len() - HEADER));
+    let sizes = kept.iter().map(|(name, _, record)| (ours(name), Role::Ours, record.len() - HEADER));
     let mut records = size(&format!("{told}, encoded"), sizes.collect());
     // Of all codecs alike, so that they can be compared.
     let bytes = kept[0].2.len() - HEADER;
     let (mut encode, mut decode) = (Vec::new(), Vec::new());
     for (name, codec, record) in &kept {
         let writing = writing::<V>(codec, Compression::None, &key);
-        encode.push(work(name, Role::Ours, move || write(value, &writing).expect("a record").len()));
-        decode.push(work(name, Role::Ours, move || drop_of(read::<V>(record, &writing.expect()).expect("a value"))));
+        encode.push(work(&ours(name), Role::Ours, move || write(value, &writing).expect("a record").len()));
+        decode.push(work(&ours(name), Role::Ours, move || {
+            drop_of(read::<V>(record, &writing.expect()).expect("a value"))
+        }));
     }
     records.extend(rates(&format!("{told}, encode, MB by bincode"), bytes, encode, effort));
     records.extend(rates(&format!("{told}, decode, MB by bincode"), bytes, decode, effort));

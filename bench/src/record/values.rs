@@ -1,11 +1,9 @@
 //! The values: one of a database's rows, a page of text, a list as a cloud's API returns it, and what a workspace is
 //! built from. All but the last are the same in every run.
 
-use std::collections::BTreeMap;
-use std::process::Command;
-
 use serde::{Deserialize, Serialize};
 
+use super::crate_graph::CrateGraph;
 use crate::load::Random;
 
 /// A row: about 230 bytes.
@@ -238,37 +236,7 @@ fn hex(random: &mut Random, digits: usize) -> String {
     text
 }
 
-/// Any JSON as a value whose type says what it is: codecs without names read it back.
-#[derive(Serialize, Deserialize)]
-pub enum Node {
-    Null,
-    Bool(bool),
-    Number(f64),
-    Text(String),
-    List(Vec<Node>),
-    Map(BTreeMap<String, Node>),
-}
-
-impl From<serde_json::Value> for Node {
-    fn from(value: serde_json::Value) -> Self {
-        use serde_json::Value;
-        match value {
-            Value::Null => Node::Null,
-            Value::Bool(bool) => Node::Bool(bool),
-            Value::Number(number) => Node::Number(number.as_f64().expect("a number of 64 bits")),
-            Value::String(text) => Node::Text(text),
-            Value::Array(list) => Node::List(list.into_iter().map(Node::from).collect()),
-            Value::Object(map) => Node::Map(map.into_iter().map(|(key, value)| (key, value.into())).collect()),
-        }
-    }
-}
-
-/// What cargo knows of the workspace, its crates and which needs which.
-pub fn crate_graph() -> Node {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let command = ["metadata", "--format-version", "1", "--locked", "--offline"];
-    let output = Command::new(cargo).args(command).current_dir(workspace).output().expect("cargo is there");
-    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("what cargo writes is JSON");
-    json.into()
+/// What cargo knows of the workspace, its crates and which needs which, as the quickstart has it.
+pub fn crate_graph() -> CrateGraph {
+    CrateGraph::of(concat!(env!("CARGO_MANIFEST_DIR"), "/.."), true).expect("cargo is there")
 }

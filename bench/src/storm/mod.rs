@@ -43,7 +43,7 @@ struct Answers {
 }
 
 pub fn run(effort: Effort) -> Vec<Record> {
-    let rounds = if effort == Effort::Full { 9 } else { 3 };
+    let rounds = if effort == Effort::Full { 15 } else { 3 };
     let mut records = measure("200 threads", 200, rounds, &of_threads(Role::Beside));
     for (case, callers) in [("2,000 tasks", 2000), ("100,000 tasks", 100_000)] {
         records.extend(measure(case, callers, rounds, &of_tasks(Role::Beside)));
@@ -56,7 +56,7 @@ pub fn run(effort: Effort) -> Vec<Record> {
 #[cfg(all(feature = "counting", not(feature = "cost")))]
 pub fn memory(effort: Effort) -> Vec<Record> {
     IS_LONG.store(true, Ordering::Relaxed);
-    let rounds = if effort == Effort::Full { 5 } else { 2 };
+    let rounds = if effort == Effort::Full { 15 } else { 2 };
     let measure = |case: &str, callers: usize, storms: &[Storm]| {
         let once = |storm: &Storm| [crate::counting::peak(|| (storm.run)(next_key(), callers)) as f64 / callers as f64];
         let rows = rows(storms, rounds, once).map(|(name, role, [peak])| (name, role, peak.0, peak.1));
@@ -91,6 +91,7 @@ fn of_tasks(alone: Role) -> Vec<Storm> {
 fn measure(case: &str, callers: usize, rounds: usize, storms: &[Storm]) -> Vec<Record> {
     let once = |storm: &Storm| {
         let Answers { loads, mut waited } = (storm.run)(next_key(), callers);
+        assert!(storm.role != Role::Ours || loads == 1, "{case}: {} ran {loads} loads", storm.name);
         waited.sort();
         let of = |percent: usize| millis(waited[waited.len() * percent / 100]);
         [loads as f64, of(50), of(99)]
