@@ -31,6 +31,7 @@ mod split;
 mod tasks;
 mod topology;
 mod trouble;
+mod waves;
 mod work;
 
 pub use address::Address;

@@ -26,7 +26,8 @@ use crate::node::{Node, UnderWay};
 use crate::operations::each;
 use crate::split::Split;
 use crate::trouble::Trouble;
-use crate::work::{Ask, AtOnce, Part, Work};
+use crate::waves::AtOnce;
+use crate::work::{Ask, Part, Work};
 
 impl BytesBackend for Memcached {
     fn read(&self, read: &Read<'_>) -> Vec<Result<Seen>> {

@@ -68,6 +68,9 @@ impl<'a> Talk<'a> {
                 part.fail(trouble.clone());
             }
             node.report(&outcome, blacklist);
+            if !part.is_done() {
+                *errand = errand.continued();
+            }
         }
         Poll::Ready(())
     }

@@ -13,6 +13,8 @@ mod rows;
 mod spans;
 mod suite;
 mod troubles;
+#[cfg(feature = "tokio")]
+mod waves;
 
 use std::time::Duration;
 
