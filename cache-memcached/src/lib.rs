@@ -6,6 +6,7 @@
 //! socket, `topology` says which node keeps a key, `node` what this process knows of a node and owes to it.
 
 mod address;
+mod age;
 mod backend;
 mod batch;
 mod blocking;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::connection::{Connection, Progress};
+use crate::age::Life;
 use crate::budget::Budget;
 use crate::node::Node;
 use crate::trouble::Trouble;
@@ -17,9 +18,8 @@ use crate::work::Message;
 pub(crate) struct PoolSettings {
     pub(crate) size: usize,
     pub(crate) max_idle: usize,
-    pub(crate) idle_timeout: Duration,
+    pub(crate) life: Life,
     pub(crate) timeout: Duration,
-    pub(crate) max_lifetime: Option<Duration>,
     pub(crate) connect_timeout: Duration,
 }
 
@@ -80,7 +80,7 @@ impl Pool {
         let mut state = self.state();
         loop {
             if let Some(connection) = state.idle.pop() {
-                if self.is_usable(&connection, since) {
+                if self.settings.life.has(connection.age, since) {
                     return Ok(Lent { pool: self, connection: Some(connection), since });
                 }
                 retired.push(connection);
@@ -108,10 +108,10 @@ impl Pool {
         let mut state = self.state();
         let superfluous = match connection {
             Some(mut connection) if connection.is_clean() && state.idle.len() < self.settings.max_idle => {
-                connection.used = now;
+                connection.age.used = now;
                 state.idle.push(connection);
                 // The first is the one unused for longest.
-                let first_is_old = !self.is_usable(&state.idle[0], now);
+                let first_is_old = !self.settings.life.has(state.idle[0].age, now);
                 if first_is_old {
                     state.open -= 1;
                     Some(state.idle.remove(0))
@@ -130,12 +130,6 @@ impl Pool {
             self.given_back.notify_one();
         }
         drop(superfluous);
-    }
-
-    fn is_usable(&self, connection: &Connection, now: Instant) -> bool {
-        let idle = now.saturating_duration_since(connection.used);
-        let age = now.saturating_duration_since(connection.made);
-        idle < self.settings.idle_timeout && self.settings.max_lifetime.is_none_or(|most| age < most)
     }
 
     fn drop_idle(&self) {
@@ -243,9 +237,8 @@ mod tests {
         let settings = PoolSettings {
             size: 4,
             max_idle: 2,
-            idle_timeout: MINUTE,
+            life: Life { idle_timeout: MINUTE, max_lifetime: Some(60 * MINUTE) },
             timeout: MINUTE,
-            max_lifetime: Some(60 * MINUTE),
             connect_timeout: MINUTE,
         };
         let node_settings = NodeSettings { connect_timeout: MINUTE, io_timeout: MINUTE, blacklist: MINUTE };
@@ -290,8 +283,8 @@ mod tests {
         drop(lent);
         let (open, idle, made) = connections(&pool, &server);
         assert_eq!((open, idle), (2, 2));
-        let last = pool.state().idle[1].made;
-        assert_eq!(pool.lend(Budget::of(MINUTE)).unwrap().connection.as_ref().unwrap().made, last);
+        let last = pool.state().idle[1].age.made;
+        assert_eq!(pool.lend(Budget::of(MINUTE)).unwrap().connection.as_ref().unwrap().age.made, last);
         exchange(&pool);
         assert_eq!(connections(&pool, &server), (2, 2, made + 1), "the one that asks for the figures, and no other");
     }
@@ -303,10 +296,10 @@ mod tests {
         exchange(&pool);
         let (open, idle, made) = connections(&pool, &server);
         assert_eq!((open, idle), (1, 1));
-        pool.state().idle[0].used -= MINUTE;
+        pool.state().idle[0].age.used -= MINUTE;
         exchange(&pool);
         assert_eq!(connections(&pool, &server), (1, 1, made + 2), "unused for `idle_timeout`");
-        pool.state().idle[0].made -= 60 * MINUTE;
+        pool.state().idle[0].age.made -= 60 * MINUTE;
         exchange(&pool);
         assert_eq!(connections(&pool, &server), (1, 1, made + 4), "as old as `max_lifetime`");
         exchange(&pool);
@@ -321,7 +314,7 @@ mod tests {
         let mut lent: Vec<Lent<'_>> = (0..2).map(|_| pool.lend(Budget::of(MINUTE)).unwrap()).collect();
         lent.iter_mut().for_each(|lent| lent.connection = connect().map(Box::new));
         drop(lent);
-        pool.state().idle[0].used -= MINUTE;
+        pool.state().idle[0].age.used -= MINUTE;
         exchange(&pool);
         let state = pool.state();
         assert_eq!((state.open, state.idle.len()), (1, 1));

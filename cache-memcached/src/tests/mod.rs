@@ -7,6 +7,8 @@ mod awaiting;
 mod client;
 mod faults;
 mod fences;
+#[cfg(feature = "tokio")]
+mod lives;
 mod many;
 mod parts;
 mod rows;
