@@ -23,6 +23,7 @@ mod operations;
 mod parts;
 mod pending;
 pub mod proto;
+mod random;
 mod replies;
 mod server;
 #[cfg(feature = "tokio")]
