@@ -125,7 +125,8 @@ fn a_value_larger_than_all_that_may_wait_goes_alone() {
 fn what_runs_out_of_time_between_two_waves_leaves_the_connection_to_others() {
     let server = Server::start(&[]);
     let proxy = Proxy::before(server.port());
-    let limits = Config { max_in_flight: 16, io_timeout: Duration::from_millis(300), ..config(&[proxy.port()]) };
+    let limits = Config { max_in_flight: 16, max_bytes_in_flight: 256, ..config(&[proxy.port()]) };
+    let limits = Config { io_timeout: Duration::from_millis(300), ..limits };
     let backend = Memcached::of_another_process(limits, Clock::System).unwrap();
     let client = Client::over(backend.clone());
     let told = |what| client.nodes().remove(0).count(what).unwrap();
@@ -140,6 +141,10 @@ fn what_runs_out_of_time_between_two_waves_leaves_the_connection_to_others() {
         for late in &stored[answered..] {
             assert!(late.as_ref().is_err_and(|error| error.to_string().contains("did not answer within")), "{late:?}");
         }
+        let found = client.get_many(&keys).await;
+        let answered = found.iter().take_while(|found| found.is_ok()).count();
+        assert!((1..200).contains(&answered), "{answered}");
+        assert!(found[answered..].iter().all(Result::is_err));
         let far: Vec<FarKey> = keys.iter().map(|key| FarKey::new(key.clone()).unwrap()).collect();
         let lease = Lease::None;
         let read = Read { keys: &far, scopes: &[], lease, grace: Duration::ZERO, recall: Recall::Never };
