@@ -9,6 +9,7 @@ use cache_core::error::Result;
 use cache_core::key::FarKey;
 
 use crate::address::Address;
+use crate::age::Life;
 use crate::blocking::{Pool, PoolSettings};
 use crate::budget::{Budget, Errand};
 use crate::config::Config;
@@ -65,12 +66,12 @@ impl Memcached {
     fn over(config: Config, clock: Clock, nodes: Nodes) -> Result<Self> {
         let config = config.checked()?;
         let topology = Topology::new(config.nodes.iter().map(|node| (node.name.as_str(), node.weight)));
+        let life = Life { idle_timeout: config.idle_timeout, max_lifetime: config.max_lifetime };
         let settings = PoolSettings {
             size: config.pool_size,
             max_idle: config.max_idle.unwrap_or(config.pool_size),
-            idle_timeout: config.idle_timeout,
+            life,
             timeout: config.pool_timeout.unwrap_or(config.io_timeout),
-            max_lifetime: config.max_lifetime,
             connect_timeout: config.connect_timeout,
         };
         let pools = nodes.iter().map(|node| Pool::new(node.clone(), settings)).collect();
@@ -78,6 +79,7 @@ impl Memcached {
         let link_settings = LinkSettings {
             connect_timeout: config.connect_timeout,
             io_timeout: config.io_timeout,
+            life,
             bounds: Bounds { requests: config.max_in_flight, bytes: config.max_bytes_in_flight },
         };
         #[cfg(feature = "tokio")]

@@ -16,6 +16,13 @@ pub(crate) struct Errand {
     pub(crate) budget: Budget,
 }
 
+impl Errand {
+    /// The same, for what is said now and not when the operation began.
+    pub(crate) fn continued(self) -> Self {
+        Errand { budget: Budget { started: Instant::now(), ..self.budget }, ..self }
+    }
+}
+
 impl Budget {
     /// From now on, so long.
     pub(crate) fn of(time: Duration) -> Self {

@@ -40,7 +40,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// How long a blocking caller waits for a connection of a pool that is used up. Default: `io_timeout`.
     pub pool_timeout: Option<Duration>,
-    /// A connection of this age is not used again. Default: it may grow as old as it likes.
+    /// A connection of this age is not used again; tasks who wait on it already are answered. Default: it may grow as
+    /// old as it likes.
     pub max_lifetime: Option<Duration>,
     /// How many requests of tasks may wait on one connection to a node; those beyond fail at once. Default 16384.
     pub max_in_flight: usize,

@@ -4,6 +4,7 @@
 //! would be carried out once more, perhaps after he was told that it is done, and cost a load. It asks a node at most as often as a
 //! node that is set aside may be asked, on a connection of its own each time.
 
+use std::process;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ const TOGETHER: usize = 1000;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_secs(4);
 
-static DRAIN: Mutex<Drain> = Mutex::new(Drain { nodes: Vec::new(), is_running: false });
+static DRAIN: Mutex<Drain> = Mutex::new(Drain { nodes: Vec::new(), running_in: None });
 
 /// There is another node. It does not wait until one that does not answer is asked again.
 static STIRRED: Condvar = Condvar::new();
@@ -31,7 +32,8 @@ static STIRRED: Condvar = Condvar::new();
 struct Drain {
     /// They are held until they are owed nothing: what a region owed when it ended is still true.
     nodes: Vec<Arc<Node>>,
-    is_running: bool,
+    /// The process that has the thread: one that was forked from it has not.
+    running_in: Option<u32>,
 }
 
 /// This node is owed something that nobody's request is about to settle.
@@ -41,14 +43,15 @@ pub(crate) fn stir(node: &Arc<Node>) {
         drain.nodes.push(node.clone());
         STIRRED.notify_one();
     }
-    if drain.is_running {
+    let process = Some(process::id());
+    if drain.running_in == process {
         return;
     }
-    drain.is_running = true;
+    drain.running_in = process;
     drop(drain);
     let spawned = thread::Builder::new().name("cache-drain".to_owned()).spawn(run);
     if let Err(error) = spawned {
-        self::drain().is_running = false;
+        self::drain().running_in = None;
         tracing::warn!(%error, "no thread repeats pending invalidations: they go out with the next request for their keys");
     }
 }
@@ -66,7 +69,7 @@ fn run() {
         let mut drain = drain();
         drain.nodes.retain(|node| node.any_left());
         if drain.nodes.is_empty() {
-            drain.is_running = false;
+            drain.running_in = None;
             return;
         }
         let was_asked = |node: &Arc<Node>| nodes.iter().any(|asked| Arc::ptr_eq(asked, node));
@@ -108,4 +111,36 @@ impl Message for Owed {
 
 fn drain() -> MutexGuard<'static, Drain> {
     DRAIN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use cache_core::key::FarKey;
+    use memcached_server::Server as Memcached;
+
+    use super::*;
+    use crate::address::Address;
+    use crate::node::NodeSettings;
+    use crate::pending::Due;
+
+    #[test]
+    fn a_process_whose_thread_is_another_ones_starts_its_own() {
+        let time = Duration::from_secs(10);
+        let server = Memcached::start(&[]);
+        let address = Address::Tcp { host: "127.0.0.1".to_owned(), port: server.port() };
+        let settings = NodeSettings { connect_timeout: time, io_timeout: time, blacklist: time };
+        let node = Arc::new(Node::new(address, settings));
+        let (key, region) = (FarKey::new("drain:k").unwrap(), FarKey::new("drain:@region").unwrap());
+        node.owe(&key, Due::Hard, &region);
+        assert!(node.leave(&key));
+        // As a fork has it.
+        drain().running_in = Some(process::id() + 1);
+        stir(&node);
+        let began = Instant::now();
+        while node.any_left() {
+            assert!(began.elapsed() < time, "nobody repeats it");
+            thread::sleep(FIRST_PAUSE);
+        }
+    }
 }

@@ -5,11 +5,11 @@
 //! moved to a neighbour, they would come back old when it does. A name that several servers answer to is asked by nobody
 //! for longer: each of them would answer, and that proves nothing.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::random::random;
 use crate::trouble::Trouble;
 
 /// How many timeouts in a row are too many. One may be the caller's own machine; each costs its caller an `io_timeout`.
@@ -123,7 +123,7 @@ impl Health {
 
 /// From nine tenths of it to eleven: so that the processes of a service do not all come back at once.
 pub(crate) fn jittered(duration: Duration) -> Duration {
-    let random = RandomState::new().hash_one(()) as f64 / u64::MAX as f64;
+    let random = random() as f64 / u64::MAX as f64;
     duration.mul_f64(0.9 + 0.2 * random)
 }
 

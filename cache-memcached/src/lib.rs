@@ -6,6 +6,7 @@
 //! socket, `topology` says which node keeps a key, `node` what this process knows of a node and owes to it.
 
 mod address;
+mod age;
 mod backend;
 mod batch;
 mod blocking;
@@ -22,6 +23,7 @@ mod operations;
 mod parts;
 mod pending;
 pub mod proto;
+mod random;
 mod replies;
 mod server;
 #[cfg(feature = "tokio")]
@@ -31,6 +33,7 @@ mod split;
 mod tasks;
 mod topology;
 mod trouble;
+mod waves;
 mod work;
 
 pub use address::Address;

@@ -5,12 +5,12 @@
 //! front.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 
 use cache_core::key::FarKey;
 
 use crate::batch::Batch;
 use crate::proto::{Code, Delete, Key, Mode, Request, Set};
+use crate::random::random;
 
 /// How many keys and scopes are remembered when their callers have gone. Beyond it those of a region are forgotten for
 /// another generation of the region. What a caller is about to settle himself is in his own memory anyway.
@@ -149,8 +149,7 @@ impl Replay {
 
 /// A new generation. It never expires: a scope whose generation is gone is invalidated by that.
 pub(crate) fn push_generation(batch: &mut Batch, scope: &FarKey, mode: Mode) {
-    // Keyed by the system's random numbers: no two calls of any process give the same but by chance.
-    let value = RandomState::new().hash_one(()).to_le_bytes();
+    let value = random().to_le_bytes();
     batch.push(&Request::Set(Set { mode, ..Set::new(Key::checked_before(scope.as_str()), &value) }));
 }
 

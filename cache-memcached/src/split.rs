@@ -10,7 +10,6 @@
 //! or other than the manifest says has the manifest itself for a record, which is of a format that no reader accepts:
 //! a dead record (rule R6), with a reason.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use cache_core::backend::{Fill, Token};
@@ -19,6 +18,7 @@ use cache_core::record;
 use twox_hash::XxHash3_64;
 
 use crate::operations::LONGEST;
+use crate::random::random;
 
 /// A part is no longer than this, in bytes, for memcached keeps longer items in chains of slabs.
 const LONGEST_PART: usize = (512 << 10) - 1024;
@@ -55,7 +55,7 @@ impl<'a> Split<'a> {
         if !Manifest::is_believed(part, len as u64) {
             return None;
         }
-        let (generation, check) = (RandomState::new().hash_one(()), XxHash3_64::oneshot(fill.record));
+        let (generation, check) = (random(), XxHash3_64::oneshot(fill.record));
         let manifest = Manifest { part, generation, len, check };
         let keys = manifest.keys(fill.key)?;
         Some(Split { record: fill.record, manifest: manifest.to_bytes(), keys, part: manifest.part })

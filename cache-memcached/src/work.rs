@@ -19,6 +19,7 @@ use crate::server::Server;
 #[cfg(feature = "tokio")]
 use crate::sizes::{self, Sizes};
 use crate::trouble::Trouble;
+use crate::waves::{AtOnce, Wave};
 
 /// How often a missing generation is made before the node is given up: each time somebody took it away in between.
 const TRIPS: u32 = 4;
@@ -73,6 +74,7 @@ impl Ask<'_> {
     }
 
     /// How long the value is that is to be stored.
+    #[cfg(feature = "tokio")]
     fn value_len(&self) -> usize {
         if let Some(Request::Set(set)) = &self.request { set.value.len() } else { 0 }
     }
@@ -109,22 +111,14 @@ pub(crate) struct Work<'a> {
     pub(crate) parts: SmallVec<[Asking<'a>; 1]>,
 }
 
-/// How much of an operation is said to a node at once: the rest comes in further waves, so that others have their place
-/// on a connection beside it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AtOnce {
-    pub(crate) requests: usize,
-    pub(crate) bytes: usize,
-}
-
 /// What is asked of one node at once.
 #[derive(Debug)]
 pub(crate) struct Asking<'a> {
     node: usize,
-    wave: usize,
+    /// How many waves go before it.
+    after: usize,
+    wave: Wave,
     asked: Vec<Asked<'a>>,
-    /// How long the values are that it stores.
-    bytes: usize,
     scopes: &'a [FarKey],
     started: Tick,
     clock: &'a Clock,
@@ -161,45 +155,34 @@ impl<'a> Work<'a> {
         // The last part of each node that has one.
         let mut known = SmallVec::<[Option<usize>; 8]>::new();
         for (place, ask) in asks.enumerate() {
-            let (node, bytes) = (ask.node, ask.value_len());
+            let (node, size) = (ask.node, ask.request.as_ref().map_or(0, Request::size));
             if known.len() <= node {
                 known.resize(node + 1, None);
             }
-            let last = known[node].map(|part| &parts[part]);
-            let part = match (known[node], last) {
-                (Some(part), Some(last)) if last.has_room(bytes, most) => part,
-                (_, last) => {
-                    let wave = last.map_or(0, |last| last.wave + 1);
+            let part = match known[node] {
+                Some(part) if parts[part].wave.takes(size, most) => part,
+                last => {
+                    let after = last.map_or(0, |last| parts[last].after + 1);
+                    let mut wave = Wave::default();
+                    wave.takes(size, most);
                     let (asked, replays, missing) = (Vec::with_capacity(room), Vec::new(), Vec::new());
                     let (trips, outcome) = (0, None);
-                    let asking = Asking {
-                        node,
-                        wave,
-                        asked,
-                        bytes: 0,
-                        scopes,
-                        started,
-                        clock,
-                        replays,
-                        missing,
-                        trips,
-                        outcome,
-                    };
+                    let asking =
+                        Asking { node, after, wave, asked, scopes, started, clock, replays, missing, trips, outcome };
                     parts.push(asking);
                     *known[node].insert(parts.len() - 1)
                 }
             };
-            parts[part].bytes += bytes;
             parts[part].asked.push(Asked { ask, place, sent_before: false, unsent: None, reply: None });
         }
-        parts.sort_unstable_by_key(|part| (part.wave, part.node));
+        parts.sort_unstable_by_key(|part| (part.after, part.node));
         Work { parts }
     }
 
     /// The parts that are said at the same time, one wave after the other.
     #[cfg(feature = "tokio")]
     pub(crate) fn waves(&mut self) -> impl Iterator<Item = &mut [Asking<'a>]> {
-        self.parts.chunk_by_mut(|one, next| one.wave == next.wave)
+        self.parts.chunk_by_mut(|one, next| one.after == next.after)
     }
 
     #[cfg(feature = "tokio")]
@@ -297,16 +280,7 @@ impl Part for Asking<'_> {
     }
 }
 
-impl AtOnce {
-    /// All of it: on a connection of its own an operation is in nobody's way.
-    pub(crate) const ALL: AtOnce = AtOnce { requests: usize::MAX, bytes: usize::MAX };
-}
-
 impl Asking<'_> {
-    fn has_room(&self, bytes: usize, most: AtOnce) -> bool {
-        self.asked.len() < most.requests && self.bytes.saturating_add(bytes) <= most.bytes
-    }
-
     /// The answers, and the places of their asks.
     fn answers(&mut self) -> impl Iterator<Item = (usize, Answered<'_>)> {
         let Asking { asked, outcome, started, replays, .. } = self;

@@ -16,6 +16,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::resolve::resolve;
 use crate::address::Address;
+use crate::age::Age;
 use crate::batch::{Batch, Pause, Replied};
 use crate::budget::Budget;
 use crate::counters::Counters;
@@ -38,8 +39,7 @@ pub(crate) struct Connection {
     channel: Channel,
     replied: Replied,
     server: Server,
-    pub(crate) made: Instant,
-    pub(crate) used: Instant,
+    pub(crate) age: Age,
     node: Arc<Node>,
 }
 
@@ -54,7 +54,6 @@ pub(crate) enum Progress {
 impl Connection {
     /// Connects within `budget`, asks the server what it is, and tells the node.
     pub(crate) fn open(node: &Arc<Node>, budget: Budget) -> Result<Self, Trouble> {
-        let made = budget.started;
         let stream = Stream::connect(node.address(), budget)?;
         let mut channel = Channel {
             stream,
@@ -77,7 +76,8 @@ impl Connection {
         node.met(server);
         node.counters.connected.add(1);
         node.counters.connections.add(1);
-        Ok(Connection { channel, replied, server, made, used: made, node: node.clone() })
+        let age = Age::since(budget.started);
+        Ok(Connection { channel, replied, server, age, node: node.clone() })
     }
 
     /// Has one exchange, from its beginning to its end.

@@ -26,7 +26,8 @@ use crate::node::{Node, UnderWay};
 use crate::operations::each;
 use crate::split::Split;
 use crate::trouble::Trouble;
-use crate::work::{Ask, AtOnce, Part, Work};
+use crate::waves::AtOnce;
+use crate::work::{Ask, Part, Work};
 
 impl BytesBackend for Memcached {
     fn read(&self, read: &Read<'_>) -> Vec<Result<Seen>> {
@@ -143,8 +144,8 @@ impl Memcached {
 
     /// Says each part to its node: all nodes are written to before any is read from. The parts come in the order of the
     /// nodes, so that no two callers wait for connections that the other one has.
-    pub(crate) fn say_now<P: Part>(&self, errand: Errand, parts: &mut [P]) {
-        while parts.iter().any(|part| !part.is_done()) {
+    pub(crate) fn say_now<P: Part>(&self, mut errand: Errand, parts: &mut [P]) {
+        loop {
             let mut talks = SmallVec::<[Talk<'_, P>; 1]>::new();
             for part in parts.iter_mut().filter(|part| !part.is_done()) {
                 let late = if talks.is_empty() { Late::No } else { Late::by(errand.budget) };
@@ -156,6 +157,10 @@ impl Memcached {
                 progress = talks.iter_mut().map(|talk| talk.advance(in_turn)).max().unwrap_or(Progress::Whole);
             }
             talks.into_iter().for_each(|talk| talk.end(self));
+            if parts.iter().all(P::is_done) {
+                return;
+            }
+            errand = errand.continued();
         }
     }
 

@@ -2,12 +2,20 @@
 //!
 //! Invariant: at most `pool_size` connections are open, and one that is lent has one user. No thread of its own keeps
 //! the pool in shape, and none is probed: a caller that finds a dead connection replaces it.
+//!
+//! A process that was forked has the sockets of the other one, and would read its replies: what a pool has from before a
+//! fork is closed unused. To ask for the process at each check-out is a system call beside those that write and read.
+//! Tasks have no such check: no runtime survives a fork, and another one has connections of its own.
 
+use std::mem;
+use std::process;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::connection::{Connection, Progress};
+use crate::age::Life;
 use crate::budget::Budget;
+use crate::drain;
 use crate::node::Node;
 use crate::trouble::Trouble;
 use crate::work::Message;
@@ -17,9 +25,8 @@ use crate::work::Message;
 pub(crate) struct PoolSettings {
     pub(crate) size: usize,
     pub(crate) max_idle: usize,
-    pub(crate) idle_timeout: Duration,
+    pub(crate) life: Life,
     pub(crate) timeout: Duration,
-    pub(crate) max_lifetime: Option<Duration>,
     pub(crate) connect_timeout: Duration,
 }
 
@@ -33,6 +40,8 @@ pub(crate) struct Pool {
 
 #[derive(Debug, Default)]
 struct State {
+    /// The process that made them.
+    process: u32,
     /// Those not in use, the one used last at the end.
     #[allow(clippy::vec_box, reason = "each exchange moves one out and in")]
     idle: Vec<Box<Connection>>,
@@ -47,8 +56,9 @@ struct State {
 struct Lent<'a> {
     pool: &'a Pool,
     connection: Option<Box<Connection>>,
-    /// When it was lent.
+    /// When it was lent, and in which process.
     since: Instant,
+    process: u32,
 }
 
 impl Pool {
@@ -77,11 +87,16 @@ impl Pool {
         let mut retired = Vec::new();
         // A clock is not read before something had to be waited for.
         let mut since = budget.started;
+        let process = process::id();
         let mut state = self.state();
+        if state.process != process {
+            retired = state.inherited_by(process).idle;
+            self.look_after_the_owed();
+        }
         loop {
             if let Some(connection) = state.idle.pop() {
-                if self.is_usable(&connection, since) {
-                    return Ok(Lent { pool: self, connection: Some(connection), since });
+                if self.settings.life.has(connection.age, since) {
+                    return Ok(Lent { pool: self, connection: Some(connection), since, process });
                 }
                 retired.push(connection);
                 state.open -= 1;
@@ -89,7 +104,7 @@ impl Pool {
             }
             if state.open < self.settings.size {
                 state.open += 1;
-                return Ok(Lent { pool: self, connection: None, since });
+                return Ok(Lent { pool: self, connection: None, since, process });
             }
             let waited = budget.started.elapsed();
             let left = self.settings.timeout.min(budget.left(budget.started)).saturating_sub(waited);
@@ -103,15 +118,19 @@ impl Pool {
         }
     }
 
-    /// It was used at `now`.
-    fn give_back(&self, connection: Option<Box<Connection>>, now: Instant) {
+    /// It was used at `now`, and lent in this process.
+    fn give_back(&self, connection: Option<Box<Connection>>, now: Instant, process: u32) {
         let mut state = self.state();
+        if state.process != process {
+            // It was lent before a fork, and is not among those that are counted.
+            return;
+        }
         let superfluous = match connection {
             Some(mut connection) if connection.is_clean() && state.idle.len() < self.settings.max_idle => {
-                connection.used = now;
+                connection.age.used = now;
                 state.idle.push(connection);
                 // The first is the one unused for longest.
-                let first_is_old = !self.is_usable(&state.idle[0], now);
+                let first_is_old = !self.settings.life.has(state.idle[0].age, now);
                 if first_is_old {
                     state.open -= 1;
                     Some(state.idle.remove(0))
@@ -132,15 +151,16 @@ impl Pool {
         drop(superfluous);
     }
 
-    fn is_usable(&self, connection: &Connection, now: Instant) -> bool {
-        let idle = now.saturating_duration_since(connection.used);
-        let age = now.saturating_duration_since(connection.made);
-        idle < self.settings.idle_timeout && self.settings.max_lifetime.is_none_or(|most| age < most)
+    /// The thread that repeats what is owed has not survived a fork.
+    fn look_after_the_owed(&self) {
+        if self.node.any_left() {
+            drain::stir(&self.node);
+        }
     }
 
     fn drop_idle(&self) {
         let mut state = self.state();
-        let dead = std::mem::take(&mut state.idle);
+        let dead = mem::take(&mut state.idle);
         state.open -= dead.len();
         drop(state);
         self.given_back.notify_all();
@@ -148,6 +168,14 @@ impl Pool {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// From now on it is this process's, which has no connection yet and whose threads wait for none. What the other one
+    /// had is given back, but for those that were lent: they are with threads that do not exist here.
+    fn inherited_by(&mut self, process: u32) -> State {
+        mem::replace(self, State { process, ..State::default() })
     }
 }
 
@@ -220,19 +248,21 @@ impl Drop for Exchange<'_> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        self.pool.give_back(self.connection.take(), self.since);
+        self.pool.give_back(self.connection.take(), self.since, self.process);
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use cache_core::key::FarKey;
     use memcached_server::Server as Memcached;
 
     use super::*;
     use crate::address::Address;
     use crate::batch::{Batch, Replied};
     use crate::node::NodeSettings;
+    use crate::pending::Due;
     use crate::proto::Request;
     use crate::server::Server;
 
@@ -243,9 +273,8 @@ mod tests {
         let settings = PoolSettings {
             size: 4,
             max_idle: 2,
-            idle_timeout: MINUTE,
+            life: Life { idle_timeout: MINUTE, max_lifetime: Some(60 * MINUTE) },
             timeout: MINUTE,
-            max_lifetime: Some(60 * MINUTE),
             connect_timeout: MINUTE,
         };
         let node_settings = NodeSettings { connect_timeout: MINUTE, io_timeout: MINUTE, blacklist: MINUTE };
@@ -290,8 +319,8 @@ mod tests {
         drop(lent);
         let (open, idle, made) = connections(&pool, &server);
         assert_eq!((open, idle), (2, 2));
-        let last = pool.state().idle[1].made;
-        assert_eq!(pool.lend(Budget::of(MINUTE)).unwrap().connection.as_ref().unwrap().made, last);
+        let last = pool.state().idle[1].age.made;
+        assert_eq!(pool.lend(Budget::of(MINUTE)).unwrap().connection.as_ref().unwrap().age.made, last);
         exchange(&pool);
         assert_eq!(connections(&pool, &server), (2, 2, made + 1), "the one that asks for the figures, and no other");
     }
@@ -303,14 +332,54 @@ mod tests {
         exchange(&pool);
         let (open, idle, made) = connections(&pool, &server);
         assert_eq!((open, idle), (1, 1));
-        pool.state().idle[0].used -= MINUTE;
+        pool.state().idle[0].age.used -= MINUTE;
         exchange(&pool);
         assert_eq!(connections(&pool, &server), (1, 1, made + 2), "unused for `idle_timeout`");
-        pool.state().idle[0].made -= 60 * MINUTE;
+        pool.state().idle[0].age.made -= 60 * MINUTE;
         exchange(&pool);
         assert_eq!(connections(&pool, &server), (1, 1, made + 4), "as old as `max_lifetime`");
         exchange(&pool);
         assert_eq!(connections(&pool, &server), (1, 1, made + 5), "young and in use");
+    }
+
+    #[test]
+    fn what_another_process_made_is_closed_unused_and_not_counted() {
+        let server = Memcached::start(&[]);
+        let pool = pool(&server);
+        let connect = || Some(Connection::open(&pool.node, Budget::of(MINUTE)).unwrap());
+        let mut lent: Vec<Lent<'_>> = (0..2).map(|_| pool.lend(Budget::of(MINUTE)).unwrap()).collect();
+        lent.iter_mut().for_each(|lent| lent.connection = connect().map(Box::new));
+        drop(lent.pop());
+        let (open, idle, made) = connections(&pool, &server);
+        assert_eq!((open, idle), (2, 1));
+        // As a fork has them.
+        lent[0].process += 1;
+        pool.state().process += 1;
+        pool.state().waiting = 3;
+        let (key, region) = (FarKey::new("pool:k").unwrap(), FarKey::new("pool:@region").unwrap());
+        pool.node.owe(&key, Due::Hard, &region);
+        assert!(pool.node.leave(&key));
+        exchange(&pool);
+        let began = Instant::now();
+        while pool.node.any_left() {
+            assert!(began.elapsed() < MINUTE / 6, "what is owed is not repeated");
+            std::thread::yield_now();
+        }
+        assert_eq!(
+            connections(&pool, &server),
+            (1, 1, made + 3),
+            "a new one, the one for what was owed, and the one that asks"
+        );
+        assert_eq!(pool.state().waiting, 0);
+        drop(lent);
+        assert_eq!(connections(&pool, &server), (1, 1, made + 4), "it is not given back");
+        exchange(&pool);
+        assert_eq!(connections(&pool, &server), (1, 1, made + 5));
+        let began = Instant::now();
+        while pool.node.counters.connections.get() != 1 {
+            assert!(began.elapsed() < MINUTE / 6, "both of the other process are closed, and that of the thread");
+            std::thread::yield_now();
+        }
     }
 
     #[test]
@@ -321,7 +390,7 @@ mod tests {
         let mut lent: Vec<Lent<'_>> = (0..2).map(|_| pool.lend(Budget::of(MINUTE)).unwrap()).collect();
         lent.iter_mut().for_each(|lent| lent.connection = connect().map(Box::new));
         drop(lent);
-        pool.state().idle[0].used -= MINUTE;
+        pool.state().idle[0].age.used -= MINUTE;
         exchange(&pool);
         let state = pool.state();
         assert_eq!((state.open, state.idle.len()), (1, 1));

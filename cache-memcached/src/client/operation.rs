@@ -12,7 +12,6 @@ use smallvec::SmallVec;
 
 use super::said::Said;
 use crate::backend::Memcached;
-use crate::budget::Errand;
 #[cfg(feature = "tokio")]
 use crate::tasks::{Size, Talk};
 
@@ -63,12 +62,8 @@ impl<'a, T> Operation<'a, T> {
     /// something else, [`Kind::Backend`](cache_core::error::Kind::Backend) if the node did not do it, or did not say so
     /// in time: then it may have been done.
     pub fn wait(mut self) -> T {
-        self.client.say_now(self.errand(), &mut self.said.parts);
+        self.client.say_now(self.client.errand(self.verb), &mut self.said.parts);
         (self.read)(self.said, self.client)
-    }
-
-    fn errand(&self) -> Errand {
-        self.client.errand(self.verb)
     }
 }
 
@@ -77,16 +72,16 @@ impl<T> Future for Operation<'_, T> {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let this = self.get_mut();
-        let (errand, client) = (this.errand(), this.client);
-        let Operation { said, talks, .. } = this;
+        let Operation { client, verb, said, read, talks } = self.get_mut();
         let talks = talks.get_or_insert_with(|| {
+            let errand = client.errand(verb);
             let size = if said.is_large(client.sizes()) { Size::Large } else { Size::Small };
+            said.go_in_waves(client.at_once());
             said.parts.iter().map(|_| Talk::new(client, errand, size)).collect()
         });
         ready!(Talk::poll_all(talks, &mut said.parts, cx));
         said.note_size(client.sizes());
         let said = std::mem::replace(said, Said::new());
-        Poll::Ready((this.read)(said, client))
+        Poll::Ready(read(said, client))
     }
 }

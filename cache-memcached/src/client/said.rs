@@ -17,6 +17,7 @@ use crate::server::Server;
 #[cfg(feature = "tokio")]
 use crate::sizes::{self, Sizes};
 use crate::trouble::Trouble;
+use crate::waves::{AtOnce, Wave};
 use crate::work::{Message, Part};
 
 /// How long a line of a classic `get` gets, in bytes: half of what a server reads at once (16 KiB). It answers each line
@@ -33,19 +34,24 @@ pub(super) struct Said<'a> {
     count: usize,
 }
 
-/// What is said to one node.
+/// What is said to one node, one wave after the other.
 #[derive(Debug)]
 pub(super) struct Plain<'a> {
     node: usize,
     lines: Lines<'a>,
     /// The place of each request or key in the operation.
     places: SmallVec<[usize; 1]>,
-    /// The values that were not sent, by the places of their requests: larger than this, the largest that the server
+    at_once: AtOnce,
+    /// How many of them are answered, and how many were said.
+    answered: usize,
+    said: usize,
+    /// The values that were not sent, by the numbers of their requests: larger than this, the largest that the server
     /// takes. It would delete the old value.
     too_large: Vec<(usize, usize)>,
     /// To the requests; of a list, what came in the place of a value.
     replies: SmallVec<[Reply; 1]>,
-    outcome: Option<Result<(), Trouble>>,
+    /// Why there are no more answers.
+    failed: Option<Trouble>,
 }
 
 #[derive(Debug)]
@@ -96,6 +102,12 @@ impl<'a> Said<'a> {
         self.count - 1
     }
 
+    /// Has no more than this said to a node at once.
+    #[cfg(feature = "tokio")]
+    pub(super) fn go_in_waves(&mut self, at_once: AtOnce) {
+        self.parts.iter_mut().for_each(|part| part.at_once = at_once);
+    }
+
     /// Whether a large value is to be sent, or likely to come; of many keys, the first tells.
     #[cfg(feature = "tokio")]
     pub(super) fn is_large(&self, sizes: &Sizes) -> bool {
@@ -122,7 +134,9 @@ impl<'a> Said<'a> {
         let place = found.unwrap_or_else(|place| {
             let (places, replies) = (SmallVec::new(), SmallVec::new());
             let (lines, too_large) = (lines(), Vec::new());
-            self.parts.insert(place, Plain { node, lines, places, too_large, replies, outcome: None });
+            let (at_once, answered, said, failed) = (AtOnce::ALL, 0, 0, None);
+            let part = Plain { node, lines, places, at_once, answered, said, too_large, replies, failed };
+            self.parts.insert(place, part);
             place
         });
         &mut self.parts[place]
@@ -172,7 +186,7 @@ impl<'a> Said<'a> {
     pub(super) fn found(mut self, client: &Memcached) -> Vec<Result<Option<Item>>> {
         match (&mut self.parts[..], &self.refused[..]) {
             // The usual case, in the list that is there.
-            ([Plain { lines: Lines::Get(_, found), outcome: Some(Ok(())), replies, .. }], []) if replies.is_empty() => {
+            ([Plain { lines: Lines::Get(_, found), failed: None, replies, .. }], []) if replies.is_empty() => {
                 mem::take(found).into_iter().map(Ok).collect()
             }
             (parts, _) => {
@@ -226,27 +240,27 @@ impl<'a> Plain<'a> {
         client: &Memcached,
         read: fn(Reply) -> Read<T>,
     ) -> impl Iterator<Item = (usize, Result<T>)> {
-        let Plain { node, places, too_large, replies, outcome, .. } = self;
+        let Plain { node, places, answered, too_large, replies, failed, .. } = self;
         let node = client.nodes().node(*node);
         let mut replies = mem::take(replies).into_iter();
-        let outcome = outcome.take();
-        mem::take(places).into_iter().map(move |place| {
-            let limit = too_large.iter().find(|(too_large, _)| *too_large == place);
-            let answer = match (&outcome, limit) {
-                (Some(Ok(())), Some((_, limit))) => Err(Error::new(
+        let mut too_large = too_large.iter().peekable();
+        let failed = failed.take().unwrap_or(Trouble::Unfinished);
+        mem::take(places).into_iter().enumerate().map(move |(number, place)| {
+            let limit = too_large.next_if(|(too_large, _)| *too_large == number);
+            let answer = match limit {
+                _ if number >= *answered => Err(failed.at(&node.name)),
+                Some((_, limit)) => Err(Error::new(
                     Kind::Backend,
                     format!(
                         "the value is larger than {limit} bytes, the largest that the node takes; see its option `-I`"
                     ),
                 )
                 .with("node", &node.name)),
-                (Some(Ok(())), None) => match replies.next().map(read) {
+                None => match replies.next().map(read) {
                     Some(Ok(answer)) => Ok(answer),
                     Some(Err(reply)) => Err(node.odd(Some(&reply))),
                     None => Err(Trouble::closed(false).at(&node.name)),
                 },
-                (Some(Err(trouble)), _) => Err(trouble.at(&node.name)),
-                (None, _) => Err(Trouble::closed(false).at(&node.name)),
             };
             (place, answer)
         })
@@ -255,10 +269,8 @@ impl<'a> Plain<'a> {
     /// All lines of the answer, which are figures with their names.
     fn list(&mut self, client: &Memcached) -> Result<BTreeMap<String, String>> {
         let node = client.nodes().node(self.node);
-        match self.outcome.take() {
-            Some(Ok(())) => {}
-            Some(Err(trouble)) => return Err(trouble.at(&node.name)),
-            None => return Err(Trouble::closed(false).at(&node.name)),
+        if let Some(trouble) = self.failed.take() {
+            return Err(trouble.at(&node.name));
         }
         let figure = |reply: Reply| match reply.code {
             Code::Stat(figure) => Some(Ok(*figure)),
@@ -270,21 +282,22 @@ impl<'a> Plain<'a> {
 
     /// Those that are missing are left out of an answer. Where the server failed in the midst of it, nobody knows.
     fn found(&mut self, client: &Memcached) -> impl Iterator<Item = (usize, Result<Option<Item>>)> {
-        let Plain { node, places, replies, outcome, lines, .. } = self;
+        let Plain { node, places, replies, failed, lines, .. } = self;
         let node = client.nodes().node(*node);
-        let outcome = outcome.take();
-        let failed = replies.pop();
-        let found = match (&outcome, lines) {
-            (Some(Ok(())), Lines::Get(_, found)) => mem::take(found),
-            _ => vec![None; places.len()],
-        };
-        found.into_iter().zip(mem::take(places)).map(move |(item, place)| {
-            let found = match (&outcome, item, &failed) {
-                (Some(Ok(())), Some(item), _) => Ok(Some(item)),
-                (Some(Ok(())), None, None) => Ok(None),
-                (Some(Ok(())), None, Some(reply)) => Err(node.odd(Some(reply))),
-                (Some(Err(trouble)), ..) => Err(trouble.at(&node.name)),
-                (None, ..) => Err(Trouble::closed(false).at(&node.name)),
+        let failed = failed.take().unwrap_or(Trouble::Unfinished);
+        let odd = replies.pop();
+        // As far as there are answers.
+        let mut found = match lines {
+            Lines::Get(_, found) => mem::take(found),
+            Lines::Requests(_) => Vec::new(),
+        }
+        .into_iter();
+        mem::take(places).into_iter().map(move |place| {
+            let found = match (found.next(), &odd) {
+                (Some(Some(item)), _) => Ok(Some(item)),
+                (Some(None), None) => Ok(None),
+                (Some(None), Some(reply)) => Err(node.odd(Some(reply))),
+                (None, _) => Err(failed.at(&node.name)),
             };
             (place, found)
         })
@@ -293,42 +306,45 @@ impl<'a> Plain<'a> {
 
 impl Message for Plain<'_> {
     fn write(&mut self, _: &Node, server: &Server, batch: &mut Batch) {
-        self.too_large.clear();
-        match &self.lines {
+        let Plain { lines, at_once, answered, said, too_large, .. } = self;
+        let mut wave = Wave::default();
+        *said = *answered;
+        too_large.retain(|(number, _)| number < answered);
+        match lines {
             Lines::Requests(requests) => {
-                for (request, place) in requests.iter().zip(&self.places) {
+                for request in &requests[*answered..] {
                     match server.limit_of(request) {
-                        Some(limit) => self.too_large.push((*place, limit)),
-                        None => batch.push(request),
+                        Some(limit) => too_large.push((*said, limit)),
+                        None if wave.takes(request.size(), *at_once) => batch.push(request),
+                        None => break,
                     }
+                    *said += 1;
                 }
             }
             Lines::Get(keys, _) => {
-                let mut keys = &keys[..];
-                while !keys.is_empty() {
-                    let mut length = 0;
-                    let fits = |key: &&Key<'_>| {
-                        length += key.bytes().len() + 1;
-                        length <= LINE
-                    };
-                    let (line, rest) = keys.split_at(keys.iter().take_while(fits).count());
-                    batch.push(&Request::ClassicGet(line));
-                    keys = rest;
+                while let Some(line) = line(&keys[*said..], LINE.min(at_once.bytes)) {
+                    let request = Request::ClassicGet(line);
+                    if !wave.takes(request.size(), *at_once) {
+                        break;
+                    }
+                    batch.push(&request);
+                    *said += line.len();
                 }
             }
         }
     }
 
     fn absorb(&mut self, _: &Node, replied: &mut Replied) -> Result<(), Trouble> {
-        self.outcome = Some(Ok(()));
+        let answered = mem::replace(&mut self.answered, self.said);
         match &mut self.lines {
             Lines::Requests(_) => self.replies.extend(replied.replies.drain(..)),
             Lines::Get(keys, found) => {
-                *found = vec![None; keys.len()];
+                found.reserve_exact(keys.len() - found.len());
+                found.resize(self.said, None);
                 for reply in replied.replies.drain(..).filter(|reply| reply.code != Code::End) {
                     let place = if let Named::Place(place) = reply.named { Some(place as usize) } else { None };
                     match (Item::of(reply), place) {
-                        (Ok(item), Some(place)) => found[place] = item,
+                        (Ok(item), Some(place)) => found[answered + place] = item,
                         (Ok(_), None) => {}
                         (Err(reply), _) => self.replies = SmallVec::from_iter([*reply]),
                     }
@@ -345,12 +361,23 @@ impl Part for Plain<'_> {
     }
 
     fn fail(&mut self, trouble: Trouble) {
-        self.outcome = Some(Err(trouble));
+        self.failed = Some(trouble);
     }
 
     fn is_done(&self) -> bool {
-        self.outcome.is_some()
+        self.failed.is_some() || self.answered == self.places.len()
     }
+}
+
+/// The next of these keys that are asked for in one line, of so many bytes if it has more than one of them.
+fn line<'k, 'a>(keys: &'k [Key<'a>], most: usize) -> Option<&'k [Key<'a>]> {
+    let mut length = 0;
+    let fits = |key: &&Key<'_>| {
+        length += key.bytes().len() + 1;
+        length <= most
+    };
+    let count = keys.iter().take_while(fits).count().max(1);
+    keys.get(..count)
 }
 
 impl Item {

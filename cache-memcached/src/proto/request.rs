@@ -206,6 +206,18 @@ impl Expected {
 }
 
 impl Request<'_> {
+    /// How many bytes its keys and its value have.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Request::Get(Get { key, .. }) | Request::Delete(Delete { key, .. }) => key.bytes().len(),
+            Request::Arithmetic(Arithmetic { key, .. }) | Request::Inspect(key) => key.bytes().len(),
+            Request::Set(set) => set.key.bytes().len() + set.value.len(),
+            Request::ClassicGet(keys) => keys.iter().map(|key| key.bytes().len() + 1).sum(),
+            Request::Stats(of) => of.map_or(0, |of| of.bytes().len()),
+            Request::Noop | Request::Version => 0,
+        }
+    }
+
     /// Appends the request's bytes, and tells what may answer it.
     pub fn write(&self, opaque: Opaque, out: &mut Vec<u8>) -> Expected {
         let verb = match self {

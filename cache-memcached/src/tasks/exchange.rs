@@ -68,6 +68,9 @@ impl<'a> Talk<'a> {
                 part.fail(trouble.clone());
             }
             node.report(&outcome, blacklist);
+            if !part.is_done() {
+                *errand = errand.continued();
+            }
         }
         Poll::Ready(())
     }
@@ -99,15 +102,17 @@ impl<'a> Exchange<'a> {
     fn poll(&mut self, message: &mut dyn Message, cx: &mut Context<'_>) -> Poll<Result<(), Trouble>> {
         loop {
             match mem::replace(&mut self.state, State::Begin) {
-                State::Begin => match self.links.known(self.size)? {
-                    Known::Link(link) => {
-                        let now = if self.is_repeated { Instant::now() } else { self.budget.started };
-                        if let Some(outcome) = self.queue(link, message, now, cx) {
-                            return outcome;
+                State::Begin => {
+                    let now = if self.is_repeated { Instant::now() } else { self.budget.started };
+                    match self.links.known(self.size, now)? {
+                        Known::Link(link) => {
+                            if let Some(outcome) = self.queue(link, message, now, cx) {
+                                return outcome;
+                            }
                         }
+                        Known::None(which) => self.state = State::Connecting(self.links.connected(which, self.budget)),
                     }
-                    Known::None(which) => self.state = State::Connecting(self.links.connected(which, self.budget)),
-                },
+                }
                 State::Connecting(mut connecting) => match connecting.as_mut().poll(cx) {
                     Poll::Ready(link) => {
                         if let Some(outcome) = self.queue(link?, message, Instant::now(), cx) {

@@ -2,6 +2,9 @@
 //!
 //! One carries what is small. Replies come in the order of the requests, so a large value would hold up all that was
 //! asked for behind it; large ones have connections of their own, of which each takes the one with the least to do.
+//!
+//! One that is old, or was unused for long, gets nothing more to do: whoever needs one next makes another. Those who wait
+//! on the old one hold it, and it closes when the last of them is gone.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +19,7 @@ use tokio::sync::watch;
 
 use super::link::Link;
 use super::queue::Bounds;
+use crate::age::{Age, Life};
 use crate::budget::Budget;
 use crate::node::Node;
 use crate::trouble::Trouble;
@@ -35,6 +39,7 @@ pub(crate) enum Size {
 pub(crate) struct LinkSettings {
     pub(crate) connect_timeout: Duration,
     pub(crate) io_timeout: Duration,
+    pub(crate) life: Life,
     pub(crate) bounds: Bounds,
 }
 
@@ -56,9 +61,15 @@ struct Runtime {
 
 #[derive(Debug, Default)]
 struct Slot {
-    link: Option<Arc<Link>>,
+    kept: Option<Kept>,
     /// Where those wait who need it meanwhile.
     connecting: Option<Attempt>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    link: Arc<Link>,
+    age: Age,
 }
 
 /// What came of connecting, once it has; all who wait for it are told at the same time.
@@ -109,7 +120,8 @@ impl Links {
         {
             return attempt.clone();
         }
-        let (tell, attempt) = watch::channel(slot.usable().cloned().map(Ok));
+        let known = slot.usable(&self.settings.life, Instant::now()).map(|kept| Ok(kept.link.clone()));
+        let (tell, attempt) = watch::channel(known);
         if attempt.borrow().is_some() {
             return attempt;
         }
@@ -120,9 +132,15 @@ impl Links {
             let opened =
                 while_polled(settings.connect_timeout, Link::open(&node, settings.io_timeout, settings.bounds));
             let outcome = unless_it_panics(opened).await;
+            // Declared before the lock, so that they are closed after it is let go of.
+            let mut over = Vec::new();
             let mut runtimes = locked(&all);
             let outcome = match outcome {
-                Some(Some(Ok(link))) => Ok(runtimes.keep(runtime, which, Arc::new(link))),
+                Some(Some(Ok(link))) => {
+                    let link = Arc::new(link);
+                    over = runtimes.keep(runtime, which, link.clone(), &settings.life);
+                    Ok(link)
+                }
                 Some(Some(Err(trouble))) => Err(trouble),
                 Some(None) => Err(Trouble::TimedOut(settings.connect_timeout)),
                 None => {
@@ -132,13 +150,14 @@ impl Links {
             };
             runtimes.of(runtime).slot(which).connecting = None;
             drop(runtimes);
+            drop(over);
             tell.send_replace(Some(outcome));
         }));
         attempt
     }
 
-    /// The connection of the runtime that this is called from.
-    pub(super) fn known(&self, size: Size) -> Result<Known, Trouble> {
+    /// The connection of the runtime that this is called from, to be used at `now`.
+    pub(super) fn known(&self, size: Size, now: Instant) -> Result<Known, Trouble> {
         let id = Handle::try_current().map_err(|_| Trouble::NoRuntime)?.id();
         let mut runtimes = self.runtimes();
         let runtime = runtimes.of(id);
@@ -147,10 +166,13 @@ impl Links {
         }
         let which = match size {
             Size::Small => Which::Small,
-            Size::Large => Which::Large(runtime.least_busy()),
+            Size::Large => Which::Large(runtime.least_busy(&self.settings.life, now)),
         };
-        Ok(match runtime.slot(which).usable() {
-            Some(link) => Known::Link(link.clone()),
+        Ok(match runtime.slot(which).usable(&self.settings.life, now) {
+            Some(kept) => {
+                kept.age.used = now;
+                Known::Link(kept.link.clone())
+            }
             None => Known::None(RuntimeSlot(id, which)),
         })
     }
@@ -177,11 +199,14 @@ impl Runtimes {
         &mut self.0[known].1
     }
 
-    fn keep(&mut self, runtime: Id, which: Which, link: Arc<Link>) -> Arc<Link> {
+    /// Keeps this one. What the runtime had that is not used again is given back.
+    fn keep(&mut self, runtime: Id, which: Which, link: Arc<Link>, life: &Life) -> Vec<Kept> {
         // Those of runtimes that are gone: a runtime's end is its connections' end.
         self.0.retain(|(id, known)| *id == runtime || known.may_live());
-        self.of(runtime).slot(which).link = Some(link.clone());
-        link
+        let (runtime, now) = (self.of(runtime), Instant::now());
+        let over = runtime.slots().filter_map(|slot| slot.retire(life, now)).collect();
+        runtime.slot(which).kept = Some(Kept { link, age: Age::since(now) });
+        over
     }
 }
 
@@ -193,22 +218,38 @@ impl Runtime {
         }
     }
 
+    fn slots(&mut self) -> impl Iterator<Item = &mut Slot> {
+        self.large.iter_mut().chain([&mut self.small])
+    }
+
     /// The place for a large value: the connection with the least to do; one that has yet to be made comes behind one
     /// that is idle.
-    fn least_busy(&self) -> usize {
-        let load = |place: &usize| self.large[*place].usable().map_or(1, |link| 2 * link.load());
-        (0..FOR_LARGE).min_by_key(load).unwrap_or_default()
+    fn least_busy(&mut self, life: &Life, now: Instant) -> usize {
+        let load = |slot: &mut Slot| slot.usable(life, now).map_or(1, |kept| 2 * kept.link.load());
+        (0..FOR_LARGE).min_by_key(|place| load(&mut self.large[*place])).unwrap_or_default()
     }
 
     fn may_live(&self) -> bool {
-        let slots = || self.large.iter().chain([&self.small]);
-        slots().all(|slot| slot.link.is_none()) || slots().any(|slot| slot.usable().is_some())
+        let mut links = self.large.iter().chain([&self.small]).filter_map(|slot| slot.kept.as_ref()).peekable();
+        links.peek().is_none() || links.any(|kept| !kept.link.is_ended())
     }
 }
 
 impl Slot {
-    fn usable(&self) -> Option<&Arc<Link>> {
-        self.link.as_ref().filter(|link| !link.is_ended())
+    /// What it has, if that can be used at `now`.
+    fn usable(&mut self, life: &Life, now: Instant) -> Option<&mut Kept> {
+        self.kept.as_mut().filter(|kept| kept.is_usable(life, now))
+    }
+
+    /// What it has, if that cannot.
+    fn retire(&mut self, life: &Life, now: Instant) -> Option<Kept> {
+        self.kept.take_if(|kept| !kept.is_usable(life, now))
+    }
+}
+
+impl Kept {
+    fn is_usable(&self, life: &Life, now: Instant) -> bool {
+        !self.link.is_ended() && life.has(self.age, now)
     }
 }
 
@@ -246,6 +287,16 @@ async fn unless_it_panics<F: Future>(future: F) -> Option<F::Output> {
         Err(_) => Poll::Ready(None),
     })
     .await
+}
+
+#[cfg(test)]
+impl Links {
+    /// As if time had passed for each of them.
+    pub(crate) fn age(&self, change: impl Fn(&mut Age)) {
+        let mut runtimes = self.runtimes();
+        let slots = runtimes.0.iter_mut().flat_map(|(_, runtime)| runtime.slots());
+        slots.filter_map(|slot| slot.kept.as_mut()).for_each(|kept| change(&mut kept.age));
+    }
 }
 
 #[cfg(test)]

@@ -28,7 +28,8 @@ use crate::budget::Errand;
 use crate::config::Config;
 use crate::operations::each;
 use crate::split::Split;
-use crate::work::{Ask, AtOnce, Part, Work};
+use crate::waves::AtOnce;
+use crate::work::{Ask, Part, Work};
 
 /// Of what may wait on a connection, how much is one operation's at most: one part in so many.
 const SHARE: usize = 8;
@@ -179,7 +180,12 @@ impl Memcached {
     ) -> Work<'a> {
         let mut work = Work::new(asks, scopes, self.nodes(), self.clock(), self.at_once());
         let size = if work.is_large(self.sizes()) { Size::Large } else { Size::Small };
-        for wave in work.waves() {
+        for (before, wave) in work.waves().enumerate() {
+            // In vain, what is left would still be sent.
+            if before > 0 && errand.budget.is_spent() {
+                break;
+            }
+            let errand = if before == 0 { errand } else { errand.continued() };
             self.say(errand, size, wave).await;
         }
         work.note_sizes(self.sizes());
@@ -187,7 +193,7 @@ impl Memcached {
     }
 
     /// A part of what may wait on a connection, so that there is room for several such operations and for small ones.
-    fn at_once(&self) -> AtOnce {
+    pub(crate) fn at_once(&self) -> AtOnce {
         let Config { max_in_flight, max_bytes_in_flight, .. } = self.config();
         AtOnce { requests: (max_in_flight / SHARE).max(1), bytes: max_bytes_in_flight / SHARE }
     }

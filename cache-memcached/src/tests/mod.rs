@@ -7,12 +7,16 @@ mod awaiting;
 mod client;
 mod faults;
 mod fences;
+#[cfg(feature = "tokio")]
+mod lives;
 mod many;
 mod parts;
 mod rows;
 mod spans;
 mod suite;
 mod troubles;
+#[cfg(feature = "tokio")]
+mod waves;
 
 use std::time::Duration;
 

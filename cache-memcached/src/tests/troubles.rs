@@ -149,6 +149,29 @@ fn a_server_that_dribbles_is_left_at_the_deadline() {
     assert!(read(&client(port)).is_err());
 }
 
+/// It has no generation, so one is made and all is read again.
+#[test]
+fn a_second_trip_has_the_time_that_the_first_one_left() {
+    let (io_timeout, first) = (Duration::from_millis(600), Duration::from_millis(450));
+    let port = served(move |mut stream| {
+        question(&mut stream);
+        let _ = stream.write_all(b"VERSION 1.6.12\r\nEND\r\n");
+        question(&mut stream);
+        std::thread::sleep(first);
+        let _ = stream.write_all(b"EN\r\nEN\r\n");
+        question(&mut stream);
+        question(&mut stream);
+    });
+    let client = Memcached::of_another_process(Config { io_timeout, ..config(&[port]) }, Clock::System).unwrap();
+    let (keys, scopes) = ([key()], [region()]);
+    let read = Read { keys: &keys, scopes: &scopes, lease: Lease::None, grace: Duration::ZERO, recall: Recall::Never };
+    let began = Instant::now();
+    let error = BytesBackend::read(&client, &read).remove(0).unwrap_err();
+    let took = began.elapsed();
+    assert!(error.to_string().contains("did not answer within"), "{error}");
+    assert!(took > first && took < io_timeout + BESIDE, "{took:?}");
+}
+
 #[test]
 fn a_pooled_connection_that_died_is_replaced_and_the_request_repeated_once() {
     let server = Server::start(&[]);
