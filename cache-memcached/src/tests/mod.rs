@@ -5,6 +5,8 @@
 #[cfg(feature = "tokio")]
 mod awaiting;
 mod client;
+#[cfg(feature = "tokio")]
+mod dropped;
 mod faults;
 mod fences;
 mod many;
