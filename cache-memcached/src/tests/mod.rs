@@ -7,7 +7,9 @@ mod awaiting;
 mod client;
 #[cfg(feature = "tokio")]
 mod dropped;
+mod face;
 mod faults;
+mod faults_of_each;
 mod fences;
 mod many;
 mod parts;

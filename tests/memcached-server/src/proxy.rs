@@ -1,4 +1,4 @@
-//! A proxy between clients and a server that does to replies what networks and servers do.
+//! A proxy between clients and a server that does to replies, and to requests, what networks and servers do.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -25,6 +25,8 @@ pub enum Fault {
     Reset(usize),
     /// They vanish; the connection stays.
     BlackHole,
+    /// The requests vanish on their way; the connection stays.
+    Unheard,
     /// They come byte by byte.
     Dribble,
     /// These bytes come first, unasked.
@@ -42,7 +44,8 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct Shared {
-    fault: Mutex<Fault>,
+    /// And how many there were before it.
+    fault: Mutex<(u64, Fault)>,
     clients: Mutex<Vec<TcpStream>>,
 }
 
@@ -55,7 +58,7 @@ impl Proxy {
     pub fn before(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("this host has free ports");
         let port = listener.local_addr().expect("a bound listener has an address").port();
-        let shared = Arc::new(Shared { fault: Mutex::new(Fault::None), clients: Mutex::default() });
+        let shared = Arc::new(Shared { fault: Mutex::new((0, Fault::None)), clients: Mutex::default() });
         let all = shared.clone();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -71,9 +74,10 @@ impl Proxy {
         self.port
     }
 
-    /// From now on replies meet this, on all connections.
+    /// From now on replies meet this, on all connections: the bytes that came before do not count.
     pub fn set(&self, fault: Fault) {
-        *self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        let mut set = self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        *set = (set.0 + 1, fault);
     }
 
     /// Ends all connections.
@@ -86,18 +90,18 @@ impl Proxy {
     }
 }
 
-fn serve(mut client: TcpStream, server: u16, shared: &Shared) -> std::io::Result<()> {
+fn serve(mut client: TcpStream, server: u16, shared: &Arc<Shared>) -> std::io::Result<()> {
     let mut server = TcpStream::connect(("127.0.0.1", server))?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     shared.clients.lock().unwrap_or_else(PoisonError::into_inner).push(client.try_clone()?);
-    let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
+    let (from, to, of_requests) = (client.try_clone()?, server.try_clone()?, shared.clone());
     thread::spawn(move || {
-        let _ = std::io::copy(&mut from, &mut to);
+        let _ = pass_on(&from, &to, &of_requests);
         let _ = to.shutdown(Shutdown::Both);
     });
     introduce(&mut server, &mut client)?;
-    let (mut sent, mut before) = (0, Vec::new());
+    let (mut sent, mut before, mut known) = (0, Vec::new(), 0);
     let mut reply = vec![0; PIECE];
     loop {
         let count = server.read(&mut reply)?;
@@ -105,9 +109,12 @@ fn serve(mut client: TcpStream, server: u16, shared: &Shared) -> std::io::Result
             return client.shutdown(Shutdown::Both);
         }
         let bytes = &reply[..count];
-        let fault = shared.fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (number, fault) = shared.fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if std::mem::replace(&mut known, number) != number {
+            (sent, before) = (0, Vec::new());
+        }
         match fault {
-            Fault::None => client.write_all(bytes)?,
+            Fault::None | Fault::Unheard => client.write_all(bytes)?,
             Fault::Delay(time) => {
                 thread::sleep(time);
                 client.write_all(bytes)?;
@@ -135,6 +142,21 @@ fn serve(mut client: TcpStream, server: u16, shared: &Shared) -> std::io::Result
             Fault::Late => client.write_all(&std::mem::replace(&mut before, bytes.to_vec()))?,
         }
         sent += count;
+    }
+}
+
+/// Lets the requests through, until there are no more.
+fn pass_on(mut from: &TcpStream, mut to: &TcpStream, shared: &Shared) -> std::io::Result<()> {
+    let mut requests = vec![0; PIECE];
+    loop {
+        let count = from.read(&mut requests)?;
+        if count == 0 {
+            return Ok(());
+        }
+        let is_heard = shared.fault.lock().unwrap_or_else(PoisonError::into_inner).1 != Fault::Unheard;
+        if is_heard {
+            to.write_all(&requests[..count])?;
+        }
     }
 }
 
