@@ -291,6 +291,36 @@ fn withstand_in_parts(face: fn(Memcached) -> Face) {
     stage.plays("fill_in_parts", fill_in_parts, (5, &others));
 }
 
+/// The same question about another key was answered before, with a reply of the same form.
+fn tells_late_replies_apart(face: fn(Memcached) -> Face) {
+    let stage = Stage::new(IO_TIMEOUT, face);
+    let [first, second] = ["first", "second"].map(key);
+    [(&first, "1"), (&second, "2")].map(|(key, record)| stage.stored(key, record.as_bytes()));
+    let plain = [[first.as_str().to_owned()], [second.as_str().to_owned()]];
+    let questions: [&dyn Fn(usize) -> Result<String>; 3] = [
+        &|n| stage.face.read([&first, &second][n]).map(|seen| format!("{seen:?}")),
+        &|n| stage.face.validate([&first, &second][n]).map(|check| format!("{check:?}")),
+        &|n| stage.face.get_many(&plain[n]).remove(0).map(|item| format!("{item:?}")),
+    ];
+    for (n, ask) in questions.iter().enumerate() {
+        healed(&stage.face, &first, "late");
+        ask(0).unwrap();
+        let (answer, _) = stage.ask(Fault::Late, |_| ask(1));
+        assert!(answer.is_err(), "question {n} is answered by another's reply: {answer:?}");
+    }
+}
+
+#[test]
+fn a_blocking_caller_takes_no_reply_to_the_same_question_about_another_key() {
+    tells_late_replies_apart(Face::Waiting);
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_task_takes_no_reply_to_the_same_question_about_another_key() {
+    tells_late_replies_apart(Face::awaiting);
+}
+
 #[test]
 fn a_blocking_caller_is_told_the_truth_by_each_operation() {
     withstand(Face::Waiting);

@@ -31,7 +31,7 @@ pub enum Fault {
     Dribble,
     /// These bytes come first, unasked.
     Unasked(Vec<u8>),
-    /// Each is the one before, so the answer to another request; the first one vanishes.
+    /// Each is the one that came before it, whenever that was: the answer to another request.
     Late,
 }
 
@@ -111,7 +111,7 @@ fn serve(mut client: TcpStream, server: u16, shared: &Arc<Shared>) -> std::io::R
         let bytes = &reply[..count];
         let (number, fault) = shared.fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if std::mem::replace(&mut known, number) != number {
-            (sent, before) = (0, Vec::new());
+            sent = 0;
         }
         match fault {
             Fault::None | Fault::Unheard => client.write_all(bytes)?,
@@ -139,8 +139,9 @@ fn serve(mut client: TcpStream, server: u16, shared: &Arc<Shared>) -> std::io::R
                 client.write_all(&unasked)?;
                 client.write_all(bytes)?;
             }
-            Fault::Late => client.write_all(&std::mem::replace(&mut before, bytes.to_vec()))?,
+            Fault::Late => client.write_all(&before)?,
         }
+        before = bytes.to_vec();
         sent += count;
     }
 }
