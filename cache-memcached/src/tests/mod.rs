@@ -1,6 +1,6 @@
 //! The backend against real servers, which the tests start and end.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[cfg(feature = "tokio")]
 mod awaiting;
@@ -13,6 +13,7 @@ mod faults_of_each;
 mod fences;
 mod many;
 mod parts;
+mod parts_of_processes;
 mod rows;
 mod spans;
 mod suite;

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub enum Fault {
     BlackHole,
     /// The requests vanish on their way; the connection stays.
     Unheard,
+    /// They wait, until [`set`](Proxy::set) is called again: those that wait then come, whatever is set.
+    Hold,
     /// They come byte by byte.
     Dribble,
     /// These bytes come first, unasked.
@@ -44,8 +46,9 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct Shared {
-    /// And how many there were before it.
-    fault: Mutex<(u64, Fault)>,
+    set: Mutex<Set>,
+    /// Who holds a reply waits here until another fault is set.
+    changed: Condvar,
     clients: Mutex<Vec<TcpStream>>,
 }
 
@@ -58,7 +61,11 @@ impl Proxy {
     pub fn before(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("this host has free ports");
         let port = listener.local_addr().expect("a bound listener has an address").port();
-        let shared = Arc::new(Shared { fault: Mutex::new((0, Fault::None)), clients: Mutex::default() });
+        let shared = Arc::new(Shared {
+            set: Mutex::new(Set { fault: Fault::None, number: 0, held: 0 }),
+            changed: Condvar::new(),
+            clients: Mutex::default(),
+        });
         let all = shared.clone();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -76,8 +83,14 @@ impl Proxy {
 
     /// From now on replies meet this, on all connections: the bytes that came before do not count.
     pub fn set(&self, fault: Fault) {
-        let mut set = self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner);
-        *set = (set.0 + 1, fault);
+        let mut set = self.shared.set();
+        *set = Set { fault, number: set.number + 1, held: 0 };
+        self.shared.changed.notify_all();
+    }
+
+    /// How many replies are being held, of as many connections.
+    pub fn held(&self) -> usize {
+        self.shared.set().held
     }
 
     /// Ends all connections.
@@ -86,6 +99,31 @@ impl Proxy {
         for client in clients.drain(..) {
             // It may have ended by itself.
             let _ = client.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// What is set.
+#[derive(Debug)]
+struct Set {
+    fault: Fault,
+    /// How many there were before it.
+    number: u64,
+    /// How many replies it holds.
+    held: usize,
+}
+
+impl Shared {
+    fn set(&self) -> MutexGuard<'_, Set> {
+        self.set.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits as long as the fault of this number is set.
+    fn hold(&self, number: u64) {
+        let mut set = self.set();
+        if set.number == number {
+            set.held += 1;
+            drop(self.changed.wait_while(set, |set| set.number == number));
         }
     }
 }
@@ -109,7 +147,10 @@ fn serve(mut client: TcpStream, server: u16, shared: &Arc<Shared>) -> std::io::R
             return client.shutdown(Shutdown::Both);
         }
         let bytes = &reply[..count];
-        let (number, fault) = shared.fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (number, fault) = {
+            let set = shared.set();
+            (set.number, set.fault.clone())
+        };
         if std::mem::replace(&mut known, number) != number {
             sent = 0;
         }
@@ -129,6 +170,10 @@ fn serve(mut client: TcpStream, server: u16, shared: &Arc<Shared>) -> std::io::R
                 }
             }
             Fault::BlackHole => {}
+            Fault::Hold => {
+                shared.hold(number);
+                client.write_all(bytes)?;
+            }
             Fault::Dribble => {
                 for byte in bytes {
                     client.write_all(std::slice::from_ref(byte))?;
@@ -154,7 +199,7 @@ fn pass_on(mut from: &TcpStream, mut to: &TcpStream, shared: &Shared) -> std::io
         if count == 0 {
             return Ok(());
         }
-        let is_heard = shared.fault.lock().unwrap_or_else(PoisonError::into_inner).1 != Fault::Unheard;
+        let is_heard = shared.set().fault != Fault::Unheard;
         if is_heard {
             to.write_all(&requests[..count])?;
         }
