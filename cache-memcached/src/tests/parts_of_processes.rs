@@ -22,10 +22,10 @@ const LIFE: Duration = Duration::from_secs(60);
 const LARGE: usize = 20 << 20;
 /// What a server takes, and how long the records are that overwrite each other: two of them are more than that.
 const LIMIT: &str = "512k";
-const LENGTHS: [usize; 3] = [530_000, 100, 526_000];
+const LENGTHS: [usize; 3] = [2_600_000, 100, 2_100_000];
 /// How often the record is read at least, and each of those that may be there.
 const READS: usize = 1000;
-const OF_EACH: usize = 40;
+const OF_EACH: usize = 20;
 
 /// So many bytes that tell `n`, cheap to make and to compare.
 fn record(n: u8, len: usize) -> Vec<u8> {
