@@ -95,8 +95,9 @@ impl Client {
         &'a self,
         keys: impl IntoIterator<Item = &'a K>,
     ) -> Operation<'a, Vec<Result<Option<Item>>>> {
-        let mut said = Said::new();
-        keys.into_iter().for_each(|key| said.get(&self.memcached, checked(key)));
+        let keys = keys.into_iter();
+        let mut said = self.of_many(&keys);
+        keys.for_each(|key| said.get(&self.memcached, checked(key)));
         Operation::new(&self.memcached, "get_many", said, Said::found)
     }
 
@@ -138,8 +139,9 @@ impl Client {
         values: impl IntoIterator<Item = (&'a K, &'a V)>,
         expiry: impl Into<Expiry>,
     ) -> Operation<'a, Vec<Result<()>>> {
-        let (mut said, expiry) = (Said::new(), expiry.into());
-        values.into_iter().for_each(|(key, value)| self.say(&mut said, key, set(value, expiry, Mode::Set, None)));
+        let (values, expiry) = (values.into_iter(), expiry.into());
+        let mut said = self.of_many(&values);
+        values.for_each(|(key, value)| self.say(&mut said, key, set(value, expiry, Mode::Set, None)));
         Operation::new(&self.memcached, "set_many", said, |said, client| said.each(client, done))
     }
 
@@ -227,8 +229,9 @@ impl Client {
         &'a self,
         keys: impl IntoIterator<Item = &'a K>,
     ) -> Operation<'a, Vec<Result<bool>>> {
-        let mut said = Said::new();
-        keys.into_iter().for_each(|key| self.say(&mut said, key, |key| Ok(Request::Delete(Delete::new(key)))));
+        let keys = keys.into_iter();
+        let mut said = self.of_many(&keys);
+        keys.for_each(|key| self.say(&mut said, key, |key| Ok(Request::Delete(Delete::new(key)))));
         Operation::new(&self.memcached, "delete_many", said, |said, client| said.each(client, was_there))
     }
 
@@ -258,6 +261,10 @@ impl Client {
     /// What this process knows of each node: connections, timeouts, bytes, whether it is set aside. Nothing is asked.
     pub fn nodes(&self) -> Vec<NodeStats> {
         self.memcached.nodes().iter().map(|node| node.stats()).collect()
+    }
+
+    fn of_many<'a>(&self, asked: &impl Iterator) -> Said<'a> {
+        Said::of_many(asked.size_hint().0, self.memcached.nodes().count())
     }
 
     fn one<'a, T>(

@@ -32,6 +32,8 @@ pub(super) struct Said<'a> {
     refused: Vec<(usize, Error)>,
     /// How many answers are due.
     count: usize,
+    /// How many of them each node has room for.
+    room: usize,
 }
 
 /// What is said to one node, one wave after the other.
@@ -63,15 +65,20 @@ enum Lines<'a> {
 
 impl<'a> Said<'a> {
     pub(super) fn new() -> Self {
-        Said { parts: SmallVec::new(), refused: Vec::new(), count: 0 }
+        Said { parts: SmallVec::new(), refused: Vec::new(), count: 0, room: 1 }
+    }
+
+    /// With room for what falls to each node if so many are spread evenly.
+    pub(super) fn of_many(count: usize, nodes: usize) -> Self {
+        Said { room: count.div_ceil(nodes).max(1), ..Said::new() }
     }
 
     /// Says this to the node as well, unless it is refused.
     pub(super) fn request(&mut self, node: usize, request: Result<Request<'a>>) {
-        let place = self.place();
+        let (place, room) = (self.place(), self.room);
         match request {
             Ok(request) => {
-                let part = self.part(node, || Lines::Requests(SmallVec::new()));
+                let part = self.part(node, || Lines::Requests(SmallVec::with_capacity(room)));
                 part.places.push(place);
                 if let Lines::Requests(requests) = &mut part.lines {
                     requests.push(request);
@@ -83,10 +90,11 @@ impl<'a> Said<'a> {
 
     /// Asks for a value as well, by the classic `get`.
     pub(super) fn get(&mut self, client: &Memcached, key: Result<Key<'a>>) {
-        let place = self.place();
+        let (place, room) = (self.place(), self.room);
         match key {
             Ok(key) => {
-                let part = self.part(client.owner_of(key.bytes()), || Lines::Get(Vec::new(), Vec::new()));
+                let lines = || Lines::Get(Vec::with_capacity(room), Vec::new());
+                let part = self.part(client.owner_of(key.bytes()), lines);
                 part.places.push(place);
                 if let Lines::Get(keys, _) = &mut part.lines {
                     keys.push(key);
@@ -132,7 +140,7 @@ impl<'a> Said<'a> {
         // In the order of the nodes, as those who run them expect.
         let found = self.parts.binary_search_by_key(&node, |part| part.node);
         let place = found.unwrap_or_else(|place| {
-            let (places, replies) = (SmallVec::new(), SmallVec::new());
+            let (places, replies) = (SmallVec::with_capacity(self.room), SmallVec::new());
             let (lines, too_large) = (lines(), Vec::new());
             let (at_once, answered, said, failed) = (AtOnce::ALL, 0, 0, None);
             let part = Plain { node, lines, places, at_once, answered, said, too_large, replies, failed };

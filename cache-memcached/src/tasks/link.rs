@@ -46,7 +46,7 @@ struct Shared {
     queue: Mutex<Queue>,
     /// The task shall look at the queue: it has something to write, an earlier time to look at it, or ended.
     stir: Notify,
-    /// Whether the queue has ended: read without its lock.
+    /// Whether it ends, or has ended: read without the queue's lock.
     is_ended: AtomicBool,
 }
 
@@ -91,7 +91,14 @@ impl Link {
         now: Instant,
     ) -> Result<Option<Place>, Trouble> {
         let Shared { node, server, .. } = &*self.shared;
-        let place = self.shared.queue().push(message, (node, server), budget, now)?;
+        let mut queue = self.shared.queue();
+        if queue.ended().is_some() {
+            // It timed out, and its task has yet to see to that. What became of others is not this one's trouble.
+            self.shared.close();
+            return Err(Trouble::closed(false));
+        }
+        let place = queue.push(message, (node, server), budget, now)?;
+        drop(queue);
         if let Some(place) = &place {
             if place.is_first_to_end {
                 self.shared.stir.notify_one();
@@ -160,7 +167,12 @@ impl Shared {
     }
 
     fn end(&self, trouble: Trouble) {
+        self.close();
         self.queue().end(trouble);
+    }
+
+    /// Nobody goes here any more. It comes before anybody is told why: who is told looks for a connection at once.
+    fn close(&self) {
         self.is_ended.store(true, Ordering::Release);
     }
 
@@ -233,6 +245,7 @@ impl Task {
             Trouble::Torn(why) => Trouble::Dead(why.clone()),
             other => other.clone(),
         };
+        self.shared.close();
         self.reading.end(trouble, &others);
         self.shared.end(others);
     }

@@ -2,67 +2,24 @@
 
 use std::time::{Duration, Instant};
 
-use cache_core::backend::{BytesBackend, Claim, Fill, FillOutcome, Filled, Lease, Read, Recall, Seen, Token};
+use cache_core::backend::{BytesBackend, Claim, FillOutcome, Seen};
 use cache_core::clock::Clock;
-use cache_core::error::Result;
 use cache_core::key::FarKey;
 
 use memcached_server::{Fault, Proxy, Server};
 
-use super::{BESIDE, BLACKLIST, IO_TIMEOUT, brisk, region};
+use super::face::Face;
+use super::{BESIDE, BLACKLIST, IO_TIMEOUT, brisk};
 use crate::{Config, Memcached};
 
 const RECORD: &[u8] = b"a record that holds EN, HD and\r\nMN\r\n as values may";
 
-/// One way to ask.
-trait Face {
-    fn read(&self, key: &FarKey) -> Result<Seen>;
-    fn fill(&self, key: &FarKey, token: Token, record: &[u8]) -> Result<Filled>;
-}
-
-fn lookup<'a>(keys: &'a [FarKey], scopes: &'a [FarKey]) -> Read<'a> {
-    let lease = Lease::Claim(Duration::from_secs(1));
-    Read { keys, scopes, lease, grace: Duration::ZERO, recall: Recall::Never }
-}
-
-fn filling<'a>(key: &'a FarKey, token: Token, record: &'a [u8]) -> Fill<'a> {
-    Fill { key, record, token, keep: Some(Duration::from_secs(60)), grace: Duration::ZERO }
-}
-
-impl Face for Memcached {
-    fn read(&self, key: &FarKey) -> Result<Seen> {
-        BytesBackend::read(self, &lookup(std::slice::from_ref(key), &[region()])).remove(0)
-    }
-
-    fn fill(&self, key: &FarKey, token: Token, record: &[u8]) -> Result<Filled> {
-        BytesBackend::fill(self, &[filling(key, token, record)], &[region()]).remove(0)
-    }
-}
-
-#[cfg(feature = "tokio")]
-struct Awaited(Memcached, tokio::runtime::Runtime);
-
-#[cfg(feature = "tokio")]
-impl Face for Awaited {
-    fn read(&self, key: &FarKey) -> Result<Seen> {
-        use cache_core::backend::AsyncBytesBackend;
-        let scopes = [region()];
-        self.1.block_on(AsyncBytesBackend::read(&self.0, &lookup(std::slice::from_ref(key), &scopes))).remove(0)
-    }
-
-    fn fill(&self, key: &FarKey, token: Token, record: &[u8]) -> Result<Filled> {
-        use cache_core::backend::AsyncBytesBackend;
-        let (fills, scopes) = ([filling(key, token, record)], [region()]);
-        self.1.block_on(AsyncBytesBackend::fill(&self.0, &fills, &scopes)).remove(0)
-    }
-}
-
-fn client(proxy: &Proxy) -> Memcached {
-    let config = Config { blacklist: BLACKLIST, ..brisk(&[proxy.port()]) };
+pub(super) fn client(proxy: &Proxy, io_timeout: Duration) -> Memcached {
+    let config = Config { blacklist: BLACKLIST, io_timeout, ..brisk(&[proxy.port()]) };
     Memcached::of_another_process(config, Clock::System).unwrap()
 }
 
-fn key(name: &str) -> FarKey {
+pub(super) fn key(name: &str) -> FarKey {
     FarKey::new(format!("faults:{name}")).unwrap()
 }
 
@@ -75,7 +32,7 @@ fn timed<T>(what: &str, ask: impl FnOnce() -> T) -> T {
 }
 
 /// Asks until the node, which works again, is asked again.
-fn healed(face: &dyn Face, key: &FarKey, what: &str) -> Seen {
+pub(super) fn healed(face: &Face, key: &FarKey, what: &str) -> Seen {
     let began = Instant::now();
     loop {
         match face.read(key) {
@@ -102,7 +59,7 @@ fn faults() -> Vec<Fault> {
     faults
 }
 
-fn withstands(face: &dyn Face, proxy: &Proxy) {
+fn withstands(face: &Face, proxy: &Proxy) {
     let kept = key("kept");
     let token = face.read(&kept).unwrap().token.unwrap();
     assert!(matches!(face.fill(&kept, token, RECORD).unwrap().outcome, FillOutcome::Stored(_)));
@@ -136,8 +93,8 @@ fn withstands(face: &dyn Face, proxy: &Proxy) {
 fn a_blocking_caller_gets_the_right_value_or_an_error_whatever_comes() {
     let server = Server::start(&[]);
     let proxy = Proxy::before(server.port());
-    let client = client(&proxy);
-    withstands(&client, &proxy);
+    let client = client(&proxy, IO_TIMEOUT);
+    withstands(&Face::Waiting(client.clone()), &proxy);
     let stats = BytesBackend::nodes(&client).remove(0);
     assert!(stats.count("failures") > Some(100) && stats.count("timeouts") > Some(2), "{stats:?}");
 }
@@ -146,12 +103,12 @@ fn a_blocking_caller_gets_the_right_value_or_an_error_whatever_comes() {
 fn a_connection_that_is_reset_is_told_as_one() {
     let server = Server::start(&[]);
     let proxy = Proxy::before(server.port());
-    let client = client(&proxy);
+    let face = Face::Waiting(client(&proxy, IO_TIMEOUT));
     proxy.set(Fault::Reset(3));
-    let error = Face::read(&client, &key("reset")).unwrap_err().to_string();
+    let error = face.read(&key("reset")).unwrap_err().to_string();
     assert!(error.contains("reset") || error.contains("middle of a reply"), "{error}");
     proxy.set(Fault::Reset(0));
-    let error = Face::read(&client, &key("reset")).unwrap_err().to_string();
+    let error = face.read(&key("reset")).unwrap_err().to_string();
     assert!(error.contains("reset by peer"), "{error}");
 }
 
@@ -160,9 +117,8 @@ fn a_connection_that_is_reset_is_told_as_one() {
 fn a_task_gets_the_right_value_or_an_error_whatever_comes() {
     let server = Server::start(&[]);
     let proxy = Proxy::before(server.port());
-    let client = client(&proxy);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    withstands(&Awaited(client.clone(), runtime), &proxy);
+    let client = client(&proxy, IO_TIMEOUT);
+    withstands(&Face::awaiting(client.clone()), &proxy);
     let stats = BytesBackend::nodes(&client).remove(0);
     assert!(stats.count("failures") > Some(100) && stats.count("timeouts") > Some(2), "{stats:?}");
 }

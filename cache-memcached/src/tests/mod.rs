@@ -1,16 +1,21 @@
 //! The backend against real servers, which the tests start and end.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[cfg(feature = "tokio")]
 mod awaiting;
 mod client;
+#[cfg(feature = "tokio")]
+mod dropped;
+mod face;
 mod faults;
+mod faults_of_each;
 mod fences;
 #[cfg(feature = "tokio")]
 mod lives;
 mod many;
 mod parts;
+mod parts_of_processes;
 mod rows;
 mod spans;
 mod suite;

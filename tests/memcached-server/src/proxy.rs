@@ -1,8 +1,8 @@
-//! A proxy between clients and a server that does to replies what networks and servers do.
+//! A proxy between clients and a server that does to replies, and to requests, what networks and servers do.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -25,11 +25,15 @@ pub enum Fault {
     Reset(usize),
     /// They vanish; the connection stays.
     BlackHole,
+    /// The requests vanish on their way; the connection stays.
+    Unheard,
+    /// They wait, until [`set`](Proxy::set) is called again: those that wait then come, whatever is set.
+    Hold,
     /// They come byte by byte.
     Dribble,
     /// These bytes come first, unasked.
     Unasked(Vec<u8>),
-    /// Each is the one before, so the answer to another request; the first one vanishes.
+    /// Each is the one that came before it, whenever that was: the answer to another request.
     Late,
 }
 
@@ -42,7 +46,9 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct Shared {
-    fault: Mutex<Fault>,
+    set: Mutex<Set>,
+    /// Who holds a reply waits here until another fault is set.
+    changed: Condvar,
     clients: Mutex<Vec<TcpStream>>,
 }
 
@@ -55,7 +61,11 @@ impl Proxy {
     pub fn before(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("this host has free ports");
         let port = listener.local_addr().expect("a bound listener has an address").port();
-        let shared = Arc::new(Shared { fault: Mutex::new(Fault::None), clients: Mutex::default() });
+        let shared = Arc::new(Shared {
+            set: Mutex::new(Set { fault: Fault::None, number: 0, held: 0 }),
+            changed: Condvar::new(),
+            clients: Mutex::default(),
+        });
         let all = shared.clone();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -71,9 +81,16 @@ impl Proxy {
         self.port
     }
 
-    /// From now on replies meet this, on all connections.
+    /// From now on replies meet this, on all connections: the bytes that came before do not count.
     pub fn set(&self, fault: Fault) {
-        *self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        let mut set = self.shared.set();
+        *set = Set { fault, number: set.number + 1, held: 0 };
+        self.shared.changed.notify_all();
+    }
+
+    /// How many replies are being held, of as many connections.
+    pub fn held(&self) -> usize {
+        self.shared.set().held
     }
 
     /// Ends all connections.
@@ -86,18 +103,43 @@ impl Proxy {
     }
 }
 
-fn serve(mut client: TcpStream, server: u16, shared: &Shared) -> std::io::Result<()> {
+/// What is set.
+#[derive(Debug)]
+struct Set {
+    fault: Fault,
+    /// How many there were before it.
+    number: u64,
+    /// How many replies it holds.
+    held: usize,
+}
+
+impl Shared {
+    fn set(&self) -> MutexGuard<'_, Set> {
+        self.set.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits as long as the fault of this number is set.
+    fn hold(&self, number: u64) {
+        let mut set = self.set();
+        if set.number == number {
+            set.held += 1;
+            drop(self.changed.wait_while(set, |set| set.number == number));
+        }
+    }
+}
+
+fn serve(mut client: TcpStream, server: u16, shared: &Arc<Shared>) -> std::io::Result<()> {
     let mut server = TcpStream::connect(("127.0.0.1", server))?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     shared.clients.lock().unwrap_or_else(PoisonError::into_inner).push(client.try_clone()?);
-    let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
+    let (from, to, of_requests) = (client.try_clone()?, server.try_clone()?, shared.clone());
     thread::spawn(move || {
-        let _ = std::io::copy(&mut from, &mut to);
+        let _ = pass_on(&from, &to, &of_requests);
         let _ = to.shutdown(Shutdown::Both);
     });
     introduce(&mut server, &mut client)?;
-    let (mut sent, mut before) = (0, Vec::new());
+    let (mut sent, mut before, mut known) = (0, Vec::new(), 0);
     let mut reply = vec![0; PIECE];
     loop {
         let count = server.read(&mut reply)?;
@@ -105,9 +147,15 @@ fn serve(mut client: TcpStream, server: u16, shared: &Shared) -> std::io::Result
             return client.shutdown(Shutdown::Both);
         }
         let bytes = &reply[..count];
-        let fault = shared.fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (number, fault) = {
+            let set = shared.set();
+            (set.number, set.fault.clone())
+        };
+        if std::mem::replace(&mut known, number) != number {
+            sent = 0;
+        }
         match fault {
-            Fault::None => client.write_all(bytes)?,
+            Fault::None | Fault::Unheard => client.write_all(bytes)?,
             Fault::Delay(time) => {
                 thread::sleep(time);
                 client.write_all(bytes)?;
@@ -122,6 +170,10 @@ fn serve(mut client: TcpStream, server: u16, shared: &Shared) -> std::io::Result
                 }
             }
             Fault::BlackHole => {}
+            Fault::Hold => {
+                shared.hold(number);
+                client.write_all(bytes)?;
+            }
             Fault::Dribble => {
                 for byte in bytes {
                     client.write_all(std::slice::from_ref(byte))?;
@@ -132,9 +184,25 @@ fn serve(mut client: TcpStream, server: u16, shared: &Shared) -> std::io::Result
                 client.write_all(&unasked)?;
                 client.write_all(bytes)?;
             }
-            Fault::Late => client.write_all(&std::mem::replace(&mut before, bytes.to_vec()))?,
+            Fault::Late => client.write_all(&before)?,
         }
+        before = bytes.to_vec();
         sent += count;
+    }
+}
+
+/// Lets the requests through, until there are no more.
+fn pass_on(mut from: &TcpStream, mut to: &TcpStream, shared: &Shared) -> std::io::Result<()> {
+    let mut requests = vec![0; PIECE];
+    loop {
+        let count = from.read(&mut requests)?;
+        if count == 0 {
+            return Ok(());
+        }
+        let is_heard = shared.set().fault != Fault::Unheard;
+        if is_heard {
+            to.write_all(&requests[..count])?;
+        }
     }
 }
 
