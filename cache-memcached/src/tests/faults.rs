@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use cache_core::backend::{BytesBackend, Claim, FillOutcome, Seen};
 use cache_core::clock::Clock;
+use cache_core::error::Result;
 use cache_core::key::FarKey;
 
 use memcached_server::{Fault, Proxy, Server};
@@ -31,12 +32,17 @@ fn timed<T>(what: &str, ask: impl FnOnce() -> T) -> T {
     outcome
 }
 
-/// Asks until the node, which works again, is asked again.
+/// Reads until the node, which works again, is asked again.
 pub(super) fn healed(face: &Face, key: &FarKey, what: &str) -> Seen {
+    until_answered(what, || face.read(key))
+}
+
+/// Asks until the node, which works again, is asked again and this machine is in time.
+pub(super) fn until_answered<T>(what: &str, mut ask: impl FnMut() -> Result<T>) -> T {
     let began = Instant::now();
     loop {
-        match face.read(key) {
-            Ok(seen) => return seen,
+        match ask() {
+            Ok(answer) => return answer,
             Err(error) => assert!(began.elapsed() < Duration::from_secs(2), "{what}: {error}"),
         }
         std::thread::sleep(BLACKLIST / 4);

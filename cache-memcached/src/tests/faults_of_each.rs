@@ -13,7 +13,7 @@ use cache_core::record;
 use memcached_server::{Fault, Proxy, Server};
 
 use super::face::Face;
-use super::faults::{client, healed, key};
+use super::faults::{client, healed, key, until_answered};
 use super::{BESIDE, BLACKLIST, IO_TIMEOUT, config};
 use crate::{Client, Config, Item, Memcached};
 
@@ -251,8 +251,7 @@ fn get_many(stage: &Stage, key: &FarKey, fault: Fault) -> Told {
     // The replies to a classic `get` have no numbers: an end that comes too early is an end. It makes misses, and no more.
     let is_missed = is_end && found.as_ref().is_ok_and(|found| found.iter().all(Option::is_none));
     let (outcome, took) = told((found, took), |found| assert!(is_missed || found == values, "{found:?}"));
-    healed(&stage.face, key, "get_many");
-    assert_eq!(texts(stage.face.get_many(&keys)).unwrap(), values);
+    assert_eq!(until_answered("get_many", || texts(stage.face.get_many(&keys))), values);
     (if is_missed { Outcome::Failed } else { outcome }, took)
 }
 
