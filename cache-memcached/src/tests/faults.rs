@@ -6,7 +6,8 @@ use cache_core::backend::{BytesBackend, Claim, FillOutcome, Seen};
 use cache_core::clock::Clock;
 use cache_core::key::FarKey;
 
-use memcached_server::{Fault, Proxy, Server};
+use cache_core::testkit::{Fault, Proxy};
+use memcached_server::Server;
 
 use super::face::Face;
 use super::{BESIDE, BLACKLIST, IO_TIMEOUT, brisk};
@@ -92,7 +93,7 @@ fn withstands(face: &Face, proxy: &Proxy) {
 #[test]
 fn a_blocking_caller_gets_the_right_value_or_an_error_whatever_comes() {
     let server = Server::start(&[]);
-    let proxy = Proxy::before(server.port());
+    let proxy = Proxy::before(("127.0.0.1", server.port())).unwrap();
     let client = client(&proxy, IO_TIMEOUT);
     withstands(&Face::Waiting(client.clone()), &proxy);
     let stats = BytesBackend::nodes(&client).remove(0);
@@ -102,7 +103,7 @@ fn a_blocking_caller_gets_the_right_value_or_an_error_whatever_comes() {
 #[test]
 fn a_connection_that_is_reset_is_told_as_one() {
     let server = Server::start(&[]);
-    let proxy = Proxy::before(server.port());
+    let proxy = Proxy::before(("127.0.0.1", server.port())).unwrap();
     let face = Face::Waiting(client(&proxy, IO_TIMEOUT));
     proxy.set(Fault::Reset(3));
     let error = face.read(&key("reset")).unwrap_err().to_string();
@@ -116,7 +117,7 @@ fn a_connection_that_is_reset_is_told_as_one() {
 #[test]
 fn a_task_gets_the_right_value_or_an_error_whatever_comes() {
     let server = Server::start(&[]);
-    let proxy = Proxy::before(server.port());
+    let proxy = Proxy::before(("127.0.0.1", server.port())).unwrap();
     let client = client(&proxy, IO_TIMEOUT);
     withstands(&Face::awaiting(client.clone()), &proxy);
     let stats = BytesBackend::nodes(&client).remove(0);
