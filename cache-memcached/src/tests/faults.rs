@@ -24,11 +24,11 @@ pub(super) fn key(name: &str) -> FarKey {
     FarKey::new(format!("faults:{name}")).unwrap()
 }
 
-/// What comes of it, which must come in time.
-fn timed<T>(what: &str, ask: impl FnOnce() -> T) -> T {
+/// What comes of it; notes how long that took, if nothing took longer.
+fn timed<T>(longest: &mut Duration, ask: impl FnOnce() -> T) -> T {
     let began = Instant::now();
     let outcome = ask();
-    assert!(began.elapsed() < IO_TIMEOUT + BESIDE, "{what}: {:?}", began.elapsed());
+    *longest = began.elapsed().max(*longest);
     outcome
 }
 
@@ -38,7 +38,7 @@ pub(super) fn healed(face: &Face, key: &FarKey, what: &str) -> Seen {
     loop {
         match face.read(key) {
             Ok(seen) => return seen,
-            Err(error) => assert!(began.elapsed() < Duration::from_secs(2), "{what}: {error}"),
+            Err(error) => assert!(began.elapsed() < Duration::from_secs(10), "{what}: {error}"),
         }
         std::thread::sleep(BLACKLIST / 4);
     }
@@ -65,29 +65,37 @@ fn withstands(face: &Face, proxy: &Proxy) {
     let token = face.read(&kept).unwrap().token.unwrap();
     assert!(matches!(face.fill(&kept, token, RECORD).unwrap().outcome, FillOutcome::Stored(_)));
     for (n, fault) in faults().into_iter().enumerate() {
-        let what = format!("{fault:?}");
-        proxy.set(fault);
-        for _ in 0..2 {
-            if let Ok(seen) = timed(&what, || face.read(&kept)) {
-                assert_eq!(seen.record.as_deref(), Some(RECORD), "{what}");
-            }
-        }
-        proxy.set(Fault::None);
-        assert_eq!(healed(face, &kept, &what).record.as_deref(), Some(RECORD), "{what}, and after it");
+        // Tried again where it is this machine that was late.
+        let meets = |attempt| meets(face, proxy, &fault, &kept, &key(&format!("filled:{n}:{attempt}")));
+        let took: Vec<Duration> = (0..3).map(meets).take_while(|took| *took >= IO_TIMEOUT + BESIDE).collect();
+        assert!(took.len() < 3, "{fault:?}: {took:?}");
+    }
+}
 
-        // A fill of which nobody knows what became: it is there as a whole, or it is not there.
-        let filled = key(&format!("filled:{n}"));
-        let token = healed(face, &filled, &what).token.unwrap();
-        proxy.set(faults()[n].clone());
-        let outcome = timed(&what, || face.fill(&filled, token, RECORD));
-        proxy.set(Fault::None);
-        proxy.cut_all();
-        let seen = healed(face, &filled, &what);
-        assert!(seen.record.is_none() || seen.record.as_deref() == Some(RECORD), "{what}");
-        if outcome.is_ok_and(|filled| matches!(filled.outcome, FillOutcome::Stored(_))) {
-            assert_eq!((seen.record.as_deref(), seen.claim), (Some(RECORD), Claim::Nobody), "{what}");
+/// Reads one key and fills another under this fault: how long it took at most.
+fn meets(face: &Face, proxy: &Proxy, fault: &Fault, kept: &FarKey, filled: &FarKey) -> Duration {
+    let (what, mut longest) = (format!("{fault:?}"), Duration::ZERO);
+    proxy.set(fault.clone());
+    for _ in 0..2 {
+        if let Ok(seen) = timed(&mut longest, || face.read(kept)) {
+            assert_eq!(seen.record.as_deref(), Some(RECORD), "{what}");
         }
     }
+    proxy.set(Fault::None);
+    assert_eq!(healed(face, kept, &what).record.as_deref(), Some(RECORD), "{what}, and after it");
+
+    // A fill of which nobody knows what became: it is there as a whole, or it is not there.
+    let token = healed(face, filled, &what).token.unwrap();
+    proxy.set(fault.clone());
+    let outcome = timed(&mut longest, || face.fill(filled, token, RECORD));
+    proxy.set(Fault::None);
+    proxy.cut_all();
+    let seen = healed(face, filled, &what);
+    assert!(seen.record.is_none() || seen.record.as_deref() == Some(RECORD), "{what}");
+    if outcome.is_ok_and(|filled| matches!(filled.outcome, FillOutcome::Stored(_))) {
+        assert_eq!((seen.record.as_deref(), seen.claim), (Some(RECORD), Claim::Nobody), "{what}");
+    }
+    longest
 }
 
 #[test]

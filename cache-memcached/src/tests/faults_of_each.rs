@@ -202,7 +202,7 @@ fn invalidated(
         }
         Invalidated::Pending(_) => Outcome::Failed,
     };
-    let until = Instant::now() + Duration::from_secs(2);
+    let until = Instant::now() + Duration::from_secs(10);
     loop {
         match stage.face.read_in(key, scopes) {
             Ok(seen) => {
