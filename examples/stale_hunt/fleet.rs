@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memcached_server::{Proxy, Server};
+use cache::testkit::Proxy;
+use memcached_server::Server;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clock::now;
@@ -46,7 +47,8 @@ impl Fleet {
     pub fn start(options: &Options, directory: PathBuf) -> io::Result<Self> {
         let servers: Vec<_> = (0..options.nodes).map(|_| Server::start(&[])).collect();
         let proxied = if options.weather == Weather::Foul { &servers[..] } else { &[] };
-        let proxies = proxied.iter().map(|server| Proxy::before(server.port())).collect();
+        let proxies =
+            proxied.iter().map(|server| Proxy::before(("127.0.0.1", server.port()))).collect::<io::Result<_>>()?;
         let mut fleet = Fleet {
             options: options.clone(),
             directory,

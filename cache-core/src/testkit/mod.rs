@@ -8,6 +8,7 @@
 //! | a far tier in tests | [`SimFar`] over [`SimNodes`], with [`Faults`] |
 //! | simulations of several processes | [`SimExecutor`], [`History`], [`check`]; for long ones [`Monitor`] |
 //! | clients of memcached | [`meta::SimServer`], and [`meta::rows`] to ask of a real one |
+//! | services over a real memcached | [`Proxy`] before it, which does each [`Fault`] to its replies |
 //!
 //! ```
 //! use std::sync::Arc;
@@ -22,7 +23,8 @@
 //! # }
 //! ```
 //!
-//! Invariant: nothing here reads a real clock or draws a number that its seed does not give.
+//! Invariant: nothing here reads a real clock or draws a number that its seed does not give, but for [`Proxy`], which is
+//! for real servers.
 
 mod random;
 
@@ -42,6 +44,8 @@ mod keys;
 
 mod map_backend;
 
+mod proxy;
+
 mod registry;
 
 mod suites;
@@ -55,6 +59,7 @@ pub use history::{
 pub use keys::assert_distinct_keys;
 pub use map_backend::MapBackend;
 pub use monitor::{Finding, InvalidationRun, LoadRun, Loads, Monitor, OwnReads, ReadRun, Rules, Tally};
+pub use proxy::{Fault, Proxy};
 pub use random::Random;
 pub use sim::{Executed, Fate, Faults, SimFar, SimNodes};
 pub use suites::{

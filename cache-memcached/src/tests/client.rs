@@ -4,7 +4,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cache_core::error::{Kind, Result};
-use memcached_server::{Fault, Proxy, Server};
+use cache_core::testkit::{Fault, Proxy};
+use memcached_server::Server;
 
 use super::{IO_TIMEOUT, brisk, config};
 use crate::{Client, Config, Expiry, Item, Operation, Stored};
@@ -147,7 +148,7 @@ fn a_hundred_thousand_are_asked_for_at_once_and_those_of_a_node_that_is_gone_are
 fn all_nodes_are_asked_at_the_same_time() {
     let delay = Duration::from_millis(200);
     let servers = [0; 3].map(|_| Server::start(&[]));
-    let proxies = servers.each_ref().map(|server| Proxy::before(server.port()));
+    let proxies = servers.each_ref().map(|server| Proxy::before(("127.0.0.1", server.port())).unwrap());
     let ports = proxies.each_ref().map(Proxy::port);
     let client = Client::new(Config { io_timeout: Duration::from_secs(5), ..config(&ports) }).unwrap();
     let keys: Vec<String> = (0..100).map(|n| format!("k{n}")).collect();

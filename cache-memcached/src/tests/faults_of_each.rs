@@ -10,7 +10,8 @@ use cache_core::generation::Generations;
 use cache_core::key::FarKey;
 use cache_core::record;
 
-use memcached_server::{Fault, Proxy, Server};
+use cache_core::testkit::{Fault, Proxy};
+use memcached_server::Server;
 
 use super::face::Face;
 use super::faults::{client, healed, key, until_answered};
@@ -51,7 +52,7 @@ type Told = (Outcome, Duration);
 impl Stage {
     fn new(io_timeout: Duration, face: fn(Memcached) -> Face) -> Self {
         let server = Server::start(&["-m", "256", "-I", "512k"]);
-        let proxy = Proxy::before(server.port());
+        let proxy = Proxy::before(("127.0.0.1", server.port())).unwrap();
         let config = Config { io_timeout: Duration::from_secs(10), ..config(&[server.port()]) };
         let direct = Face::Waiting(Memcached::of_another_process(config, Clock::System).unwrap());
         let face = face(client(&proxy, io_timeout));
@@ -201,7 +202,7 @@ fn invalidated(
         }
         Invalidated::Pending(_) => Outcome::Failed,
     };
-    let until = Instant::now() + Duration::from_secs(2);
+    let until = Instant::now() + Duration::from_secs(10);
     loop {
         match stage.face.read_in(key, scopes) {
             Ok(seen) => {

@@ -9,7 +9,8 @@ use cache_core::clock::Clock;
 use cache_core::key::FarKey;
 use cache_core::record;
 
-use memcached_server::{Fault, Proxy, Server};
+use cache_core::testkit::{Fault, Proxy};
+use memcached_server::Server;
 
 use super::{config, region};
 use crate::{Config, Memcached};
@@ -137,7 +138,7 @@ fn invalidated_in_between(server: &Server, before: u64, parts: u64) {
 #[test]
 fn a_fill_whose_manifest_is_refused_takes_its_parts_back() {
     let server = Server::start(&["-m", "256"]);
-    let proxy = Proxy::before(server.port());
+    let proxy = Proxy::before(("127.0.0.1", server.port())).unwrap();
     let config = Config { io_timeout: Duration::from_secs(20), ..config(&[proxy.port()]) };
     let client = Memcached::of_another_process(config, Clock::System).unwrap();
     let (token, large) = (read(&client).token.unwrap(), record(1, 3 << 20));

@@ -14,7 +14,8 @@ use cache_core::clock::Clock;
 use cache_core::error::{Error, Result};
 use cache_core::key::FarKey;
 
-use memcached_server::{Fault, Proxy, Server};
+use cache_core::testkit::{Fault, Proxy};
+use memcached_server::Server;
 
 use super::{BESIDE, BLACKLIST, IO_TIMEOUT, brisk, client, config, region};
 use crate::{Config, Memcached};
@@ -313,7 +314,7 @@ fn what_is_owed_goes_out_by_itself() {
 #[test]
 fn one_key_that_many_invalidate_at_once_is_done_for_each_that_was_answered() {
     let server = Server::start(&[]);
-    let proxy = Proxy::before(server.port());
+    let proxy = Proxy::before(("127.0.0.1", server.port())).unwrap();
     let client = Memcached::of_another_process(config(&[proxy.port()]), Clock::System).unwrap();
     proxy.set(Fault::Delay(Duration::from_millis(60)));
     let scope = [region()];

@@ -6,7 +6,8 @@ use cache_core::backend::{AsyncBytesBackend, Lease, Read, Recall};
 use cache_core::clock::Clock;
 use cache_core::error::Kind;
 use cache_core::key::FarKey;
-use memcached_server::{Fault, Proxy, Server};
+use cache_core::testkit::{Fault, Proxy};
+use memcached_server::Server;
 use tokio::runtime::{Builder, Runtime};
 
 use super::config;
@@ -124,7 +125,7 @@ fn a_value_larger_than_all_that_may_wait_goes_alone() {
 #[test]
 fn what_runs_out_of_time_between_two_waves_leaves_the_connection_to_others() {
     let server = Server::start(&[]);
-    let proxy = Proxy::before(server.port());
+    let proxy = Proxy::before(("127.0.0.1", server.port())).unwrap();
     let limits = Config { max_in_flight: 16, max_bytes_in_flight: 256, ..config(&[proxy.port()]) };
     let limits = Config { io_timeout: Duration::from_millis(300), ..limits };
     let backend = Memcached::of_another_process(limits, Clock::System).unwrap();

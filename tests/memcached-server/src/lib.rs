@@ -5,10 +5,6 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
-mod proxy;
-
-pub use proxy::{Fault, Proxy};
-
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 #[cfg(unix)]

@@ -1,7 +1,7 @@
-//! A proxy between clients and a server that does to replies, and to requests, what networks and servers do.
+//! A proxy before a memcached that does to replies, and to requests, what networks and servers do.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -11,9 +11,12 @@ use socket2::SockRef;
 /// How much of a reply is handled at once.
 const PIECE: usize = 64 << 10;
 
-/// What becomes of replies. The answer to the first two requests of a connection, by which clients get to know a server,
-/// comes through.
+/// What becomes of replies.
+///
+/// The answer to the first two requests of a connection, by which this library's clients get to know a memcached
+/// (`version` and `stats settings`), comes through whatever is set: up to its last line, `END`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fault {
     /// Nothing: they come through.
     None,
@@ -37,7 +40,25 @@ pub enum Fault {
     Late,
 }
 
-/// A proxy. It ends with the process; its connections end when [`cut_all`](Proxy::cut_all) is called.
+/// A proxy before one memcached, to try a service against a far tier that is slow, silent, or broken.
+///
+/// It knows how connections of this library to memcached begin, and nothing else of the protocol: other far tiers cannot
+/// be behind it. It ends with the process; its connections end when [`cut_all`](Proxy::cut_all) is called.
+///
+/// ```no_run
+/// use cache_core::testkit::{Fault, Proxy};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let proxy = Proxy::before("127.0.0.1:11211")?;
+/// let far = format!("memcached://127.0.0.1:{}?io_timeout=100ms", proxy.port());
+/// // A region whose `far` this is, and calls that fill it. Then:
+/// proxy.set(Fault::BlackHole);
+/// // Each call loads for itself, a tenth of a second later at most; after three of them the node is set aside.
+/// proxy.set(Fault::None);
+/// # drop(far);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
@@ -53,14 +74,15 @@ struct Shared {
 }
 
 impl Proxy {
-    /// Starts one on a free port, before the server on this one.
+    /// Starts one on a free port of this host, before the server at this address, which may come later.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If this host has no free port.
-    pub fn before(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("this host has free ports");
-        let port = listener.local_addr().expect("a bound listener has an address").port();
+    /// If the address is none, or this host has no free port.
+    pub fn before(server: impl ToSocketAddrs) -> io::Result<Self> {
+        let server: Arc<[SocketAddr]> = server.to_socket_addrs()?.collect();
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared {
             set: Mutex::new(Set { fault: Fault::None, number: 0, held: 0 }),
             changed: Condvar::new(),
@@ -69,11 +91,11 @@ impl Proxy {
         let all = shared.clone();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let shared = all.clone();
-                thread::spawn(move || drop(serve(client, server, &shared)));
+                let (shared, server) = (all.clone(), server.clone());
+                thread::spawn(move || drop(serve(client, &server, &shared)));
             }
         });
-        Proxy { port, shared }
+        Ok(Proxy { port, shared })
     }
 
     /// Where it listens, on 127.0.0.1.
@@ -128,8 +150,8 @@ impl Shared {
     }
 }
 
-fn serve(mut client: TcpStream, server: u16, shared: &Arc<Shared>) -> std::io::Result<()> {
-    let mut server = TcpStream::connect(("127.0.0.1", server))?;
+fn serve(mut client: TcpStream, server: &[SocketAddr], shared: &Arc<Shared>) -> io::Result<()> {
+    let mut server = TcpStream::connect(server)?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     shared.clients.lock().unwrap_or_else(PoisonError::into_inner).push(client.try_clone()?);
@@ -192,7 +214,7 @@ fn serve(mut client: TcpStream, server: u16, shared: &Arc<Shared>) -> std::io::R
 }
 
 /// Lets the requests through, until there are no more.
-fn pass_on(mut from: &TcpStream, mut to: &TcpStream, shared: &Shared) -> std::io::Result<()> {
+fn pass_on(mut from: &TcpStream, mut to: &TcpStream, shared: &Shared) -> io::Result<()> {
     let mut requests = vec![0; PIECE];
     loop {
         let count = from.read(&mut requests)?;
@@ -207,7 +229,7 @@ fn pass_on(mut from: &TcpStream, mut to: &TcpStream, shared: &Shared) -> std::io
 }
 
 /// Ends the connection as a host does that knows nothing of it.
-fn reset(client: TcpStream, shared: &Shared) -> std::io::Result<()> {
+fn reset(client: TcpStream, shared: &Shared) -> io::Result<()> {
     SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
     let peer = client.peer_addr()?;
     let mut clients = shared.clients.lock().unwrap_or_else(PoisonError::into_inner);
@@ -217,16 +239,97 @@ fn reset(client: TcpStream, shared: &Shared) -> std::io::Result<()> {
 }
 
 /// Lets the server's description of itself through: it ends the list of its settings.
-fn introduce(server: &mut TcpStream, client: &mut TcpStream) -> std::io::Result<()> {
+fn introduce(server: &mut TcpStream, client: &mut TcpStream) -> io::Result<()> {
     let mut told = Vec::new();
     let mut bytes = [0; 4096];
     while !told.ends_with(b"\r\nEND\r\n") {
         let count = server.read(&mut bytes)?;
         if count == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
         client.write_all(&bytes[..count])?;
         told.extend_from_slice(&bytes[..count]);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+
+    const INTRODUCTION: &[u8] = b"VERSION 1.6.18\r\nSTAT cas_enabled yes\r\nEND\r\n";
+
+    /// A server that introduces itself, and then says what it is told.
+    fn echo() -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                thread::spawn(move || {
+                    let _ = stream.write_all(INTRODUCTION);
+                    io::copy(&mut stream.try_clone()?, &mut stream)
+                });
+            }
+        });
+        port
+    }
+
+    /// A connection through the proxy that knows its server.
+    fn connected(proxy: &Proxy) -> TcpStream {
+        let mut stream = TcpStream::connect(("127.0.0.1", proxy.port())).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        assert_eq!(hear(&mut stream, INTRODUCTION.len()), INTRODUCTION);
+        stream
+    }
+
+    /// The next bytes, up to so many; fewer if the connection ends.
+    fn hear(stream: &mut TcpStream, count: usize) -> Vec<u8> {
+        let mut heard = Vec::new();
+        let _ = stream.take(count as u64).read_to_end(&mut heard);
+        heard
+    }
+
+    /// What comes back of `hello`.
+    fn say(proxy: &Proxy, fault: Fault, count: usize) -> Vec<u8> {
+        let mut stream = connected(proxy);
+        proxy.set(fault);
+        stream.write_all(b"hello").unwrap();
+        hear(&mut stream, count)
+    }
+
+    #[test]
+    fn what_is_set_is_done_to_what_comes_after_the_introduction() {
+        let proxy = Proxy::before(("127.0.0.1", echo())).unwrap();
+        assert_eq!(say(&proxy, Fault::None, 5), b"hello");
+        assert_eq!(say(&proxy, Fault::Delay(Duration::from_millis(1)), 5), b"hello");
+        assert_eq!(say(&proxy, Fault::Dribble, 5), b"hello");
+        assert_eq!(say(&proxy, Fault::Cut(3), 5), b"hel");
+        assert!(say(&proxy, Fault::Reset(0), 5).is_empty());
+        assert_eq!(say(&proxy, Fault::Unasked(b"END".to_vec()), 8), b"ENDhello");
+    }
+
+    #[test]
+    fn what_vanishes_does_not_come_and_what_is_held_or_late_does() {
+        let proxy = Proxy::before(("127.0.0.1", echo())).unwrap();
+        for fault in [Fault::BlackHole, Fault::Unheard] {
+            let mut stream = connected(&proxy);
+            proxy.set(fault);
+            stream.write_all(b"lost").unwrap();
+            stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+            assert!(stream.read(&mut [0; 4]).is_err(), "nothing comes, and the connection stays");
+        }
+        let mut stream = connected(&proxy);
+        proxy.set(Fault::Hold);
+        stream.write_all(b"first").unwrap();
+        while proxy.held() == 0 {
+            thread::yield_now();
+        }
+        proxy.set(Fault::Late);
+        assert_eq!((hear(&mut stream, 5).as_slice(), proxy.held()), (b"first".as_slice(), 0));
+        stream.write_all(b"other").unwrap();
+        assert_eq!(hear(&mut stream, 5), b"first");
+        proxy.cut_all();
+        assert!(hear(&mut stream, 1).is_empty());
+    }
 }
