@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use cache_core::backend::{BytesBackend, Claim, FillOutcome, Seen};
 use cache_core::clock::Clock;
 use cache_core::key::FarKey;
-
 use cache_core::testkit::{Fault, Proxy};
+
 use memcached_server::Server;
 
 use super::face::Face;

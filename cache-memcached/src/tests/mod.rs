@@ -16,6 +16,7 @@ mod parts;
 mod parts_of_processes;
 mod rows;
 mod spans;
+mod stage;
 mod suite;
 mod troubles;
 
