@@ -6,8 +6,8 @@ use cache_core::backend::{BytesBackend, Claim, FillOutcome, Seen};
 use cache_core::clock::Clock;
 use cache_core::error::Result;
 use cache_core::key::FarKey;
-
 use cache_core::testkit::{Fault, Proxy};
+
 use memcached_server::Server;
 
 use super::face::Face;

@@ -3,133 +3,21 @@
 
 use std::time::{Duration, Instant};
 
-use cache_core::backend::{BytesBackend, Claim, FillOutcome, Invalidated, Seen, Strength, Token};
-use cache_core::clock::Clock;
+use cache_core::backend::{Claim, FillOutcome, Invalidated, Seen, Strength};
 use cache_core::error::Result;
 use cache_core::generation::Generations;
 use cache_core::key::FarKey;
 use cache_core::record;
-
-use cache_core::testkit::{Fault, Proxy};
-use memcached_server::Server;
+use cache_core::testkit::Fault;
 
 use super::face::Face;
-use super::faults::{client, healed, key, until_answered};
-use super::{BESIDE, BLACKLIST, IO_TIMEOUT, config};
-use crate::{Client, Config, Item, Memcached};
+use super::faults::{healed, key, until_answered};
+use super::stage::{Outcome, Play, Stage, Told};
+use super::{BLACKLIST, IO_TIMEOUT};
+use crate::{Client, Item, Memcached};
 
 const RECORD: &[u8] = b"a record that holds EN, HD and\r\nMN\r\n as values may";
 const END: &[u8] = b"END\r\n";
-/// No reply of these operations is longer, in bytes.
-const LONGEST: usize = 600;
-
-/// What came of an operation.
-#[derive(Debug, PartialEq, Eq)]
-enum Outcome {
-    /// It was answered, and the answer is right.
-    Right,
-    /// It was not.
-    Failed,
-}
-
-/// A server, the proxy before it, one face that asks through the proxy, and a client that does not.
-struct Stage {
-    _server: Server,
-    proxy: Proxy,
-    face: Face,
-    /// How long a call of the face may take.
-    bound: Duration,
-    direct: Face,
-}
-
-/// Sets one operation up, has it done under a fault, and judges what it tells; then, by what another client sees, what it
-/// has done.
-type Play = fn(&Stage, &FarKey, Fault) -> Told;
-
-/// What an operation told, and how long it took.
-type Told = (Outcome, Duration);
-
-impl Stage {
-    fn new(io_timeout: Duration, face: fn(Memcached) -> Face) -> Self {
-        let server = Server::start(&["-m", "256", "-I", "512k"]);
-        let proxy = Proxy::before(("127.0.0.1", server.port())).unwrap();
-        let config = Config { io_timeout: Duration::from_secs(10), ..config(&[server.port()]) };
-        let direct = Face::Waiting(Memcached::of_another_process(config, Clock::System).unwrap());
-        let face = face(client(&proxy, io_timeout));
-        Stage { _server: server, proxy, face, bound: io_timeout + BESIDE, direct }
-    }
-
-    /// Stores a record: what is seen of it.
-    fn stored(&self, key: &FarKey, record: &[u8]) -> Seen {
-        let token = self.claimed(key);
-        let filled = self.direct.fill(key, token, record).unwrap();
-        assert!(matches!(filled.outcome, FillOutcome::Stored(_)), "{filled:?}");
-        self.seen(key)
-    }
-
-    fn claimed(&self, key: &FarKey) -> Token {
-        let seen = self.seen(key);
-        assert_eq!(seen.claim, Claim::Won);
-        seen.token.unwrap()
-    }
-
-    /// What is there.
-    fn seen(&self, key: &FarKey) -> Seen {
-        self.direct.read(key).unwrap()
-    }
-
-    /// Asks by the face, under the fault.
-    fn ask<T>(&self, fault: Fault, ask: impl FnOnce(&Face) -> T) -> (T, Duration) {
-        self.proxy.set(fault);
-        let began = Instant::now();
-        let answer = ask(&self.face);
-        let took = began.elapsed();
-        self.proxy.set(Fault::None);
-        (answer, took)
-    }
-
-    /// Plays it under this fault. Asked again where it is this machine that was late.
-    fn play(&self, name: &str, play: Play, fault: &Fault) -> Outcome {
-        for attempt in 0..3 {
-            let what = format!("{name} under {fault:?}");
-            // From here on its connection is known to work.
-            healed(&self.face, &key("warm"), &what);
-            let key = key(&format!("{name}:{attempt}:{fault:?}").replace(|c: char| !c.is_ascii_alphanumeric(), "."));
-            let key = FarKey::new(&key.as_str()[..key.as_str().len().min(200)]).unwrap();
-            let (outcome, took) = play(self, &key, fault.clone());
-            if took < self.bound {
-                return outcome;
-            }
-        }
-        panic!("{name} under {fault:?} takes longer than {:?}, each time", self.bound);
-    }
-
-    /// Has the reply cut and reset at its bytes, until it comes as a whole, and meet the other faults.
-    fn plays(&self, name: &str, play: Play, (step, others): (usize, &[Fault])) {
-        let is_cut = |bytes: &usize| self.play(name, play, &Fault::Cut(*bytes)) == Outcome::Failed;
-        let whole = (0..LONGEST).step_by(step).find(|bytes| !is_cut(bytes));
-        let whole = whole.unwrap_or_else(|| panic!("{name} fails whatever comes through"));
-        assert!(whole > 5, "{name}: a reply of {whole} bytes");
-        for bytes in (0..whole).step_by(7 * step) {
-            // One reply may be a little shorter than another: opaques have one to ten digits.
-            let outcome = self.play(name, play, &Fault::Reset(bytes));
-            assert!(outcome == Outcome::Failed || bytes > whole / 2, "{name}, {bytes} of {whole} bytes");
-        }
-        for fault in others {
-            let outcome = self.play(name, play, fault);
-            match fault {
-                Fault::Delay(time) if *time < IO_TIMEOUT => {}
-                Fault::Dribble => {}
-                _ => assert_eq!(outcome, Outcome::Failed, "{name} under {fault:?}"),
-            }
-        }
-        let until = Instant::now() + Duration::from_secs(10);
-        while BytesBackend::pending(self.face.far()) > 0 {
-            assert!(Instant::now() < until, "{name}: an invalidation is still owed");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
 
 fn others() -> [Fault; 10] {
     [

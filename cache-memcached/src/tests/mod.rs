@@ -18,6 +18,7 @@ mod parts;
 mod parts_of_processes;
 mod rows;
 mod spans;
+mod stage;
 mod suite;
 mod troubles;
 #[cfg(feature = "tokio")]

@@ -8,8 +8,8 @@ use cache_core::backend::{BytesBackend, Claim, Fill, FillOutcome, Lease, Read, R
 use cache_core::clock::Clock;
 use cache_core::key::FarKey;
 use cache_core::record;
-
 use cache_core::testkit::{Fault, Proxy};
+
 use memcached_server::Server;
 
 use super::{config, region};

@@ -13,8 +13,8 @@ use cache_core::backend::{
 use cache_core::clock::Clock;
 use cache_core::error::{Error, Result};
 use cache_core::key::FarKey;
-
 use cache_core::testkit::{Fault, Proxy};
+
 use memcached_server::Server;
 
 use super::{BESIDE, BLACKLIST, IO_TIMEOUT, brisk, client, config, region};
