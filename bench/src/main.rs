@@ -33,6 +33,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use harness::{Effort, Record};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What a family measures at an effort.
 type Family = fn(Effort) -> Vec<Record>;
@@ -75,12 +76,22 @@ fn main() -> ExitCode {
     if cost::is_child() {
         return ExitCode::SUCCESS;
     }
+    open_files_as_allowed();
     match run(env::args().skip(1)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Some peers open a connection for each caller, of which there are a thousand.
+fn open_files_as_allowed() {
+    let limit = getrlimit(Resource::Nofile);
+    let allowed = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, allowed) {
+        eprintln!("no more files can be opened than {:?}: {error}", limit.current);
     }
 }
 

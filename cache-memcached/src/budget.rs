@@ -41,6 +41,11 @@ impl Budget {
         self.left(Instant::now()).is_zero()
     }
 
+    /// Whether more than half of it is over. That a node does not answer within the rest says little about it.
+    pub(crate) fn is_mostly_spent(self, now: Instant) -> bool {
+        self.left(now) < self.left(self.started) / 2
+    }
+
     /// What is left of it.
     pub(crate) fn left(self, now: Instant) -> Duration {
         self.deadline.saturating_duration_since(now)

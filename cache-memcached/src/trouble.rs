@@ -15,7 +15,7 @@ pub(crate) enum Trouble {
     Connect(String),
     /// The node did not answer in time: `io_timeout`, or `connect_timeout` while connecting.
     TimedOut(Duration),
-    /// The time was spent on the other nodes of the operation.
+    /// The time was spent on other nodes of the operation, or on a connection that ended: it says little about the node.
     Late,
     /// The connection ended before a byte of the reply came: it may have been dead for long.
     Dead(String),
@@ -76,7 +76,7 @@ impl fmt::Display for Trouble {
         match self {
             Trouble::Connect(why) => write!(f, "no connection could be made: {why}"),
             Trouble::TimedOut(after) => write!(f, "the node did not answer within {after:?}"),
-            Trouble::Late => f.write_str("the other nodes of the operation took all of its time"),
+            Trouble::Late => f.write_str("the operation had no time left when the node was to be asked"),
             Trouble::Dead(why) => write!(f, "the connection was dead: {why}"),
             Trouble::Torn(why) => write!(f, "the connection ended in the middle of a reply: {why}"),
             Trouble::Broken(broken) => broken.fmt(f),

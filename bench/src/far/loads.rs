@@ -208,7 +208,7 @@ where
 
 pub fn of_threads(server: &Server, act: Act, size: usize) -> Vec<Load> {
     let mut loads = Vec::new();
-    for (name, parameters) in [("cache: Client", ""), ("cache: Client, pool of 64", "?pool_size=64")] {
+    for (name, parameters) in [("cache: Client", ""), ("cache: Client, pool of 64", "&pool_size=64")] {
         let (client, shared) = (ours::plain(server, parameters), shared(size));
         let run = move |callers, time| {
             threads(callers, time, |n| {

@@ -58,7 +58,12 @@ fn far_key(key: &str) -> FarKey {
 }
 
 pub fn client(server: &Server) -> Memcached {
-    backend(&server.url())
+    backend(&patient(server, ""))
+}
+
+/// Its peers wait for as long as it takes: where this machine stands still for a moment, so must ours.
+pub fn patient(server: &Server, parameters: &str) -> String {
+    format!("{}?io_timeout=10s&connect_timeout=10s{parameters}", server.url())
 }
 
 pub fn backend(url: &str) -> Memcached {
@@ -67,9 +72,9 @@ pub fn backend(url: &str) -> Memcached {
     Memcached::new(config, Clock::System).expect("a backend")
 }
 
-/// The client for plain values, with these parameters of its URL.
+/// The client for plain values, with these parameters of its URL too (`&name=value`).
 pub fn plain(server: &Server, parameters: &str) -> Client {
-    Client::from_url(&format!("{}{parameters}", server.url())).expect("good settings")
+    Client::from_url(&patient(server, parameters)).expect("good settings")
 }
 
 pub fn blocking(server: &Server, key: &str, size: usize) -> Vec<Subject> {

@@ -292,7 +292,7 @@ impl Stream {
         let refused = |error: io::Error| Trouble::Connect(error.to_string());
         match address {
             Address::Tcp { host, port } => {
-                let mut last = Trouble::Connect(format!("`{host}` has no address"));
+                let mut last = None;
                 let left = budget.left(Instant::now());
                 let addresses = resolve(host, *port, left).map_err(|error| match error.kind() {
                     io::ErrorKind::TimedOut => timed_out(budget),
@@ -302,6 +302,7 @@ impl Stream {
                     let started = Instant::now();
                     let left = budget.left(started);
                     if left.is_zero() {
+                        last.get_or_insert_with(|| timed_out(budget));
                         break;
                     }
                     match TcpStream::connect_timeout(&address, left) {
@@ -309,11 +310,11 @@ impl Stream {
                             stream.set_nodelay(true).map_err(refused)?;
                             return Ok(Stream::Tcp(stream));
                         }
-                        Err(error) if is_timeout(&error) => last = Trouble::TimedOut(started.elapsed()),
-                        Err(error) => last = refused(error),
+                        Err(error) if is_timeout(&error) => last = Some(Trouble::TimedOut(started.elapsed())),
+                        Err(error) => last = Some(refused(error)),
                     }
                 }
-                Err(last)
+                Err(last.unwrap_or_else(|| Trouble::Connect(format!("`{host}` has no address"))))
             }
             #[cfg(unix)]
             Address::Unix(path) => {

@@ -5,7 +5,7 @@ mod connection;
 mod pool;
 mod resolve;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cache_core::backend::{
     BytesBackend, Check, Fill, FillOutcome, Filled, HandBack, Invalidated, NodeStats, Read, Returned, Seen, Strength,
@@ -194,10 +194,11 @@ enum Late {
 
 impl Late {
     fn by(budget: Budget) -> Self {
-        match budget.left(Instant::now()) {
-            Duration::ZERO => Late::Entirely,
-            left if left < budget.left(budget.started) / 2 => Late::Mostly,
-            _ => Late::No,
+        let now = Instant::now();
+        match () {
+            () if budget.left(now).is_zero() => Late::Entirely,
+            () if budget.is_mostly_spent(now) => Late::Mostly,
+            () => Late::No,
         }
     }
 }

@@ -229,8 +229,12 @@ impl Exchange<'_> {
     fn begin_anew(&mut self, message: &mut dyn Message) -> Result<(), Trouble> {
         self.is_repeated = true;
         let pool = self.lent.pool;
-        let mut connection =
-            Box::new(Connection::open(&pool.node, self.budget.at_most(pool.settings.connect_timeout))?);
+        let is_late = self.budget.is_mostly_spent(Instant::now());
+        let opened = Connection::open(&pool.node, self.budget.at_most(pool.settings.connect_timeout));
+        let mut connection = Box::new(opened.map_err(|trouble| match trouble {
+            Trouble::TimedOut(_) if is_late => Trouble::Late,
+            trouble => trouble,
+        })?);
         self.progress = connection.begin(message, self.budget, Instant::now())?;
         self.lent.connection = Some(connection);
         Ok(())
@@ -380,6 +384,16 @@ mod tests {
             assert!(began.elapsed() < MINUTE / 6, "both of the other process are closed, and that of the thread");
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn who_has_no_time_left_for_a_connection_says_nothing_about_the_node() {
+        let server = Memcached::start(&[]);
+        let pool = pool(&server);
+        let now = Instant::now();
+        let spent = Budget { started: now - MINUTE, deadline: now };
+        assert_eq!(pool.begin(&mut Noop, spent).err(), Some(Trouble::Late));
+        exchange(&pool);
     }
 
     #[test]

@@ -102,6 +102,8 @@ impl Links {
             Some(Ok(Ok(outcome))) => outcome.clone().unwrap_or(Err(Trouble::NoRuntime)),
             // The attempt was dropped: its runtime ends.
             Some(Ok(Err(_))) => Err(Trouble::closed(false)),
+            // As where the connection before has just ended.
+            Some(Err(_)) if budget.is_mostly_spent(began) => Err(Trouble::Late),
             Some(Err(_)) => Err(Trouble::TimedOut(began.elapsed())),
             None => {
                 self.runtimes().of(place.0).unusable = true;
@@ -301,7 +303,29 @@ impl Links {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::address::Address;
+    use crate::node::NodeSettings;
+
+    #[tokio::test]
+    async fn who_came_with_little_time_left_says_nothing_about_the_node() {
+        // It is connected to and says nothing.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        let settings = NodeSettings { connect_timeout: minute, io_timeout: minute, blacklist: minute };
+        let node = Arc::new(Node::new(Address::Tcp { host: "127.0.0.1".to_owned(), port }, settings));
+        let bounds = Bounds { requests: 1, bytes: 1 };
+        let life = Life { idle_timeout: minute, max_lifetime: None };
+        let links = Links::new(node, LinkSettings { connect_timeout: minute, io_timeout: minute, bounds, life });
+        let place = || RuntimeSlot(Handle::current().id(), Which::Small);
+        let now = Instant::now();
+        let spent = Budget { started: now - second, deadline: now };
+        assert_eq!(links.connect(place(), spent).await.err(), Some(Trouble::Late));
+        let fresh = links.connect(place(), Budget::of(second / 20)).await.err();
+        assert!(matches!(fresh, Some(Trouble::TimedOut(waited)) if waited >= second / 20), "{fresh:?}");
+    }
 
     #[tokio::test]
     async fn what_a_busy_runtime_takes_is_not_counted() {
