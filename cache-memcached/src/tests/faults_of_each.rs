@@ -1,7 +1,7 @@
 //! What networks do to the replies of each operation: what is told is right, an invalidation whose reply is lost is told
 //! as pending and carried out, and the next call finds its way.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cache_core::backend::{Claim, FillOutcome, Invalidated, Seen, Strength};
 use cache_core::error::Result;
@@ -10,10 +10,10 @@ use cache_core::key::FarKey;
 use cache_core::record;
 use cache_core::testkit::Fault;
 
+use super::IO_TIMEOUT;
 use super::face::Face;
 use super::faults::{healed, key, until_answered};
 use super::stage::{Outcome, Play, Stage, Told};
-use super::{BLACKLIST, IO_TIMEOUT};
 use crate::{Client, Item, Memcached};
 
 const RECORD: &[u8] = b"a record that holds EN, HD and\r\nMN\r\n as values may";
@@ -90,17 +90,8 @@ fn invalidated(
         }
         Invalidated::Pending(_) => Outcome::Failed,
     };
-    let until = Instant::now() + Duration::from_secs(10);
-    loop {
-        match stage.face.read_in(key, scopes) {
-            Ok(seen) => {
-                assert!(is_done(&seen), "what was invalidated is seen again: {seen:?}");
-                break;
-            }
-            Err(error) => assert!(Instant::now() < until, "{error}"),
-        }
-        std::thread::sleep(BLACKLIST / 4);
-    }
+    let seen = until_answered("what was invalidated", || stage.face.read_in(key, scopes));
+    assert!(is_done(&seen), "what was invalidated is seen again: {seen:?}");
     assert!(is_done(&stage.direct.read_in(key, scopes).unwrap()), "it is carried out");
     (outcome, took)
 }

@@ -88,9 +88,8 @@ fn a_fill_that_comes_too_late_leaves_nothing_behind() {
 
 /// The keys of all parts that the server has.
 fn parts(server: &Server) -> Vec<String> {
-    let dump = server.say("lru_crawler metadump all\r\n");
-    let keys = dump.lines().filter_map(|line| line.strip_prefix("key=")?.split(' ').next());
-    keys.map(|key| key.replace("%3A", ":")).filter(|found| found.starts_with(&format!("{}:", key().as_str()))).collect()
+    let begin = format!("{}:", key().as_str());
+    server.keys().into_iter().filter(|found| found.starts_with(&begin)).collect()
 }
 
 /// How many seconds an item has; none if it lives for ever.
@@ -174,9 +173,7 @@ fn a_part_that_is_missing_or_anothers_makes_a_dead_record() {
         let large = record(n as u8, 3 << 20);
         let token = read(&client).token.unwrap();
         assert!(matches!(fill(&client, &large, token), FillOutcome::Stored(_)));
-        let part = server.say("lru_crawler metadump all\r\n");
-        let part = part.lines().filter_map(|line| line.strip_prefix("key=")?.split(' ').next());
-        let part = part.map(|key| key.replace("%3A", ":")).find(|key| key.ends_with(":2")).unwrap();
+        let part = parts(&server).into_iter().find(|key| key.ends_with(":2")).unwrap();
         server.say(&change.replace("{}", &part));
         let seen = read(&client);
         assert_eq!(seen.record.as_ref().map(|record| record[0]), Some(record::SPLIT), "what no reader accepts");

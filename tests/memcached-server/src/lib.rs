@@ -167,6 +167,25 @@ impl Server {
         String::from_utf8_lossy(&reply[..count]).into_owned()
     }
 
+    /// The keys of all items that it has. They come piece by piece, however few they are.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be reached, or does not tell them.
+    pub fn keys(&self) -> Vec<String> {
+        let mut stream = self.place.connect().expect("the server can be connected to");
+        stream.write_all(b"lru_crawler metadump all\r\n").expect("the server takes requests");
+        let (mut dump, mut piece) = (Vec::new(), [0; 4096]);
+        while !dump.ends_with(b"END\r\n") {
+            let count = stream.read(&mut piece).expect("the server answers");
+            dump.extend_from_slice(&piece[..count]);
+            assert!(count > 0 && !dump.starts_with(b"BUSY"), "{}", String::from_utf8_lossy(&dump));
+        }
+        let dump = String::from_utf8_lossy(&dump);
+        let keys = dump.lines().filter_map(|line| line.strip_prefix("key=")?.split(' ').next());
+        keys.map(|key| key.replace("%3A", ":")).collect()
+    }
+
     fn signal(&self, signal: &str) {
         let pid = self.child().id().to_string();
         let status = Command::new("kill").args([signal, &pid]).status().expect("`kill` is there");
