@@ -53,8 +53,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 /// How many records the server holds.
 fn records(server: &Server) -> usize {
-    let keys = server.say("lru_crawler metadump all\r\n");
-    keys.lines().filter(|line| line.contains("%3Astock%3A") && !line.contains("%40")).count()
+    server.keys().iter().filter(|key| key.contains(":stock:") && !key.contains("%40")).count()
 }
 
 #[test]
