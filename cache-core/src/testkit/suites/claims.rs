@@ -91,7 +91,7 @@ fn lease_ends(bench: &Bench) -> Verdict {
     let key = bench.key("k")?;
     let claim = |far: &dyn BytesBackend| {
         let keys = std::slice::from_ref(&key);
-        let lease = Lease::Claim(Duration::from_secs(2));
+        let lease = Lease::Claim(Duration::from_secs(3));
         let read = Read { keys, scopes: &bench.scopes, lease, grace: Duration::ZERO, recall: Recall::Never };
         one("read", far.read(&read))
     };
