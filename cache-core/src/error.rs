@@ -23,6 +23,8 @@ pub enum Kind {
     Arguments,
     /// The backend could not be reached, or answered that it failed.
     Backend,
+    /// The backend was asked, and its answer did not come: it may have done what it was asked, or may do it yet.
+    Unanswered,
     /// A value could not be encoded or decoded.
     Codec,
     /// The operation needs the blocking (or the async) face of a backend that has only the other one.
@@ -39,6 +41,7 @@ impl fmt::Display for Kind {
             Kind::Key => "key",
             Kind::Arguments => "arguments",
             Kind::Backend => "backend",
+            Kind::Unanswered => "no answer",
             Kind::Codec => "codec",
             Kind::MissingFace => "missing face",
             Kind::Pending => "pending",
@@ -104,7 +107,7 @@ impl Error {
 
     /// Whether the same call may succeed later without a change to the program or its configuration.
     pub fn may_retry(&self) -> bool {
-        matches!(self.parts.kind, Kind::Backend | Kind::Pending)
+        matches!(self.parts.kind, Kind::Backend | Kind::Unanswered | Kind::Pending)
     }
 }
 

@@ -80,7 +80,7 @@ impl Health {
     pub(crate) fn failed(&self, trouble: &Trouble, now: Instant, blacklist: Duration) -> Change {
         let is_out = match trouble {
             Trouble::Connect(_) | Trouble::TooOld(_) | Trouble::SeveralServers => true,
-            Trouble::TimedOut(after) => self.timed_out(now, *after),
+            Trouble::TimedOut(after) | Trouble::Unreached(after) => self.timed_out(now, *after),
             _ => false,
         };
         if !is_out {

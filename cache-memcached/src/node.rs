@@ -90,7 +90,7 @@ impl Node {
     pub(crate) fn report(&self, outcome: &Result<(), Trouble>, blacklist: Duration) {
         match outcome {
             Ok(()) => {}
-            Err(Trouble::TimedOut(_)) => self.counters.timeouts.add(1),
+            Err(Trouble::TimedOut(_) | Trouble::Unreached(_)) => self.counters.timeouts.add(1),
             Err(_) => self.counters.failures.add(1),
         }
         let change = match outcome {

@@ -13,7 +13,11 @@ use crate::proto::{Broken, Version};
 pub(crate) enum Trouble {
     /// No connection could be made.
     Connect(String),
-    /// The node did not answer in time: `io_timeout`, or `connect_timeout` while connecting.
+    /// A new connection did not come about in time: `connect_timeout`, or what was left of `io_timeout`.
+    Unreached(Duration),
+    /// What answered on a new connection speaks otherwise.
+    Stranger(Broken),
+    /// The node did not answer in time (`io_timeout`).
     TimedOut(Duration),
     /// The time was spent on other nodes of the operation, or on a connection that ended: it says little about the node.
     Late,
@@ -67,7 +71,23 @@ impl Trouble {
 
     /// For people who know nodes by their names.
     pub(crate) fn at(&self, node: &str) -> Error {
-        Error::new(Kind::Backend, self.to_string()).with("node", node)
+        let kind = if self.may_be_done() { Kind::Unanswered } else { Kind::Backend };
+        Error::new(kind, self.to_string()).with("node", node)
+    }
+
+    /// Whether the node may have done what it was asked, or may do it yet.
+    fn may_be_done(&self) -> bool {
+        match self {
+            // It was asked, or nearly so, and what it had to say was not heard to the end.
+            Trouble::TimedOut(_) | Trouble::Late | Trouble::Unfinished => true,
+            Trouble::Dead(_) | Trouble::Torn(_) | Trouble::Broken(_) | Trouble::NoGenerations => true,
+            // It was not asked, or refused.
+            Trouble::Connect(_) | Trouble::Unreached(_) | Trouble::Stranger(_) | Trouble::TooOld(_) => false,
+            Trouble::Busy(_) | Trouble::SetAside(_) | Trouble::SeveralServers => false,
+            #[cfg(feature = "tokio")]
+            Trouble::NoRuntime | Trouble::Crowded(_) => false,
+            Trouble::Owed | Trouble::Refused(_) => false,
+        }
     }
 }
 
@@ -75,11 +95,12 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Trouble::Connect(why) => write!(f, "no connection could be made: {why}"),
+            Trouble::Unreached(after) => write!(f, "the node did not answer within {after:?}, on a new connection"),
             Trouble::TimedOut(after) => write!(f, "the node did not answer within {after:?}"),
             Trouble::Late => f.write_str("the operation had no time left when the node was to be asked"),
             Trouble::Dead(why) => write!(f, "the connection was dead: {why}"),
             Trouble::Torn(why) => write!(f, "the connection ended in the middle of a reply: {why}"),
-            Trouble::Broken(broken) => broken.fmt(f),
+            Trouble::Broken(broken) | Trouble::Stranger(broken) => broken.fmt(f),
             Trouble::TooOld(version) => {
                 write!(f, "memcached {version} is too old: at least {} is needed, for its meta commands", Version::META)
             }

@@ -62,6 +62,8 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     pub(super) proved: Tick,
     pub(super) far_key: Option<FarKey>,
     pub(super) fence: Option<Fence>,
+    /// Whether the node may have given this call a claim that it was not told of.
+    pub(super) claims: bool,
     /// Whether the node answered without a fence: then nothing may be stored there.
     pub(super) unfenced: bool,
     /// The digest of the generations that the load began under.
@@ -106,6 +108,7 @@ impl<R, O: Outcome<R>, S, W> Drop for Call<R, O, S, W> {
         {
             self.visit.leave(left, self.state.clock.now());
         }
+        self.lose_claim();
     }
 }
 
@@ -119,6 +122,13 @@ impl<R, O: Outcome<R>, S, W> Call<R, O, S, W> {
         let fence = self.fence.filter(|fence| fence.won);
         let ends = self.started.after(self.policy().lease);
         fence.map(|_| Left { fence, rests_until: Tick::ZERO, ends })
+    }
+
+    /// The node's answer will not come, or nobody waits for it any more.
+    pub(super) fn lose_claim(&mut self) {
+        if std::mem::take(&mut self.claims) {
+            self.state.lost_claims.remember(self.visit.owned_key());
+        }
     }
 }
 
@@ -164,6 +174,7 @@ where
             proved: Tick::ZERO,
             far_key: None,
             fence: None,
+            claims: false,
             unfenced: false,
             loads: false,
             digest: GenerationDigest::default(),

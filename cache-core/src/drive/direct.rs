@@ -90,7 +90,7 @@ pub(crate) fn get_blocking<V: Clone + Send + Sync + 'static, W: Wire<V>>(access:
     for recall in [Recall::Allowed, Recall::Never] {
         call.prepare();
         let Some(read) = call.to_read_only(recall) else { return Err(unasked()) };
-        let seen = one(far.read(&read))?;
+        let seen = one(far.read(&read)).inspect_err(|error| call.unheard(error))?;
         let reading = call.seen(Ok(seen));
         if let Some(claim) = call.to_hand_back_accident() {
             let returned = one(far.hand_back(&[claim], call.scopes()));
@@ -123,7 +123,7 @@ pub(crate) async fn get_async<V: Clone + Send + Sync + 'static, W: Wire<V>>(acce
     for recall in [Recall::Allowed, Recall::Never] {
         call.prepare();
         let Some(read) = call.to_read_only(recall) else { return Err(unasked()) };
-        let seen = one(far.read(&read).await)?;
+        let seen = one(far.read(&read).await).inspect_err(|error| call.unheard(error))?;
         let reading = call.seen(Ok(seen));
         if let Some(claim) = call.to_hand_back_accident() {
             let returned = one(far.hand_back(&[claim], call.scopes()).await);

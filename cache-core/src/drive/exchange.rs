@@ -32,11 +32,13 @@ where
     S: Sharing<O::Failure>,
     W: Wire<O::Value>,
 {
-    /// Before a read or a take: what is put near from its answer must not be older than an invalidation that comes from
-    /// now on.
+    /// Before a read, a take or a validation: what is put near from its answer must not be older than an invalidation that
+    /// comes from now on. And from now on the node may have given this call a claim: a stale record gives one even to who
+    /// asks for none.
     pub(super) fn prepare(&mut self) {
         self.mark_now();
         self.find_far_key();
+        self.claims = self.far_key.is_some();
     }
 
     /// Whatever is asked or stored far is named by this.
@@ -75,6 +77,7 @@ where
         let (Some(object), Some(far)) = (object, &self.state.far) else { return Validated::Changed };
         match answer {
             Ok(Check { token, marked_stale, generations, proved, .. }) => {
+                self.claims = false;
                 self.state.far_answered();
                 let same = token.is_some() && token == object.token();
                 let digest = generations.digest(far.epoch, self.scopes());
@@ -87,6 +90,7 @@ where
             }
             Err(error) => {
                 self.far_failed(&error);
+                self.unheard(&error);
                 self.reason = "far_error";
                 Validated::Failed
             }
@@ -105,11 +109,13 @@ where
     pub(super) fn seen(&mut self, answer: Result<Seen>) -> Reading {
         let seen = match answer {
             Ok(seen) => {
+                self.claims = false;
                 self.state.far_answered();
                 seen
             }
             Err(error) => {
                 self.far_failed(&error);
+                self.unheard(&error);
                 self.reason = "far_error";
                 (self.fence, self.unfenced) = (self.inherited(), false);
                 return Reading::Failed;
@@ -141,7 +147,9 @@ where
         let fence = seen.token.map(|token| Fence { token, kept, digest, won: claim == Claim::Won });
         let fence = fence.filter(|fence| fence.won || found != Found::HigherVersion);
         self.fence = self.inherited().or(fence);
+        let is_lost = self.state.lost_claims.settle(|| self.visit.owned_key());
         let age = match (claim, seen.token) {
+            (Claim::Elsewhere, Some(_)) if is_lost => ClaimAge::Ownerless,
             (Claim::Elsewhere, Some(token)) if kept != Kept::Stub => {
                 let claim = (self.visit.owned_key(), token, digest);
                 self.state.overdue.age(claim, self.policy().throttle, self.policy().lease, self.state.clock.now())
@@ -149,6 +157,12 @@ where
             _ => ClaimAge::New,
         };
         Reading::Seen { found, claim, fenced: seen.token.is_some(), age }
+    }
+
+    /// The node did not answer. If it was not asked, or said no, there is no claim that could be lost.
+    pub(super) fn unheard(&mut self, error: &Error) {
+        self.claims &= error.kind() == Kind::Unanswered;
+        self.lose_claim();
     }
 
     /// The hand-back that is to be sent. `None` if nothing is in hand.
@@ -175,6 +189,7 @@ where
             }
             Err(error) => {
                 self.far_failed(&error);
+                self.may_still_have(fence);
                 Verdict::Unknown
             }
         }
@@ -228,6 +243,7 @@ where
             Err(error) => {
                 self.fence = None;
                 self.far_failed(&error);
+                self.may_still_have(fence);
                 Verdict::Unknown
             }
         }
@@ -318,6 +334,12 @@ where
     /// The fence of a call that leads already: it was inherited with its claim, and no later reading replaces it.
     fn inherited(&self) -> Option<Fence> {
         self.lead.as_ref().and_then(|lead| lead.inherited())
+    }
+
+    /// What would have ended the claim may not have been done.
+    fn may_still_have(&mut self, fence: Option<Fence>) {
+        self.claims = fence.is_some_and(|fence| fence.won);
+        self.lose_claim();
     }
 
     /// R4: whether the generations after the request are those that the load began under.

@@ -156,7 +156,7 @@ impl Plan {
         let takes = fenced && self.takes < TAKES;
         match (claim, found) {
             // Before it is served: a claim on a stale value ends by itself only with the value.
-            (Claim::Elsewhere, _) if age == ClaimAge::Overdue && takes => self.take(kept),
+            (Claim::Elsewhere, _) if age == ClaimAge::Ownerless && takes => self.take(kept),
             (Claim::Elsewhere, Found::Stale(serving)) if self.may_serve_beside(serving, age) => {
                 Step::Done(Answer::FarStale)
             }

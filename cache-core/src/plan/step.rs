@@ -218,8 +218,8 @@ pub enum ClaimAge {
     New,
     /// For a `throttle`, so that whoever has it may be resting after a failure.
     Slow,
-    /// For a `lease`: it has lost its owner.
-    Overdue,
+    /// For a `lease`, or a read of this process whose answer was lost may have won it: it has no owner.
+    Ownerless,
 }
 
 /// What stands in a far slot.

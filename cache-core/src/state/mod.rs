@@ -2,6 +2,7 @@
 //!
 //! Everything that a call needs is reached from here, and nothing here knows of the registry that made it.
 
+mod lost_claims;
 mod namespace;
 mod node_watch;
 mod overdue;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use self::lost_claims::LostClaims;
 use self::node_watch::NodeWatch;
 use crate::backend::{AsyncBytesBackend, BytesBackend, NodeStats, Object, ObjectBackend, Put};
 use crate::board::Board;
@@ -62,6 +64,7 @@ pub struct RegionState {
     pub(crate) clock: Clock,
     pub(crate) strictness: Strictness,
     pub(crate) overdue: Overdue,
+    pub(crate) lost_claims: LostClaims,
     gate: AtomicU8,
     observer: Option<Arc<dyn Observer>>,
     complaints: Complaints,
@@ -136,6 +139,7 @@ impl RegionState {
             clock,
             strictness,
             overdue: Overdue::default(),
+            lost_claims: LostClaims::default(),
             gate: AtomicU8::new(gate as u8),
             observer,
             complaints: Complaints::default(),

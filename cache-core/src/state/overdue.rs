@@ -38,7 +38,7 @@ impl Overdue {
         }
         let first = *seen.entry(claim).or_insert(now);
         match now.since(first) {
-            out if out >= lease => ClaimAge::Overdue,
+            out if out >= lease => ClaimAge::Ownerless,
             out if out >= throttle && !throttle.is_zero() => ClaimAge::Slow,
             _ => ClaimAge::New,
         }
@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(age(claim(1, 7), start), ClaimAge::New);
         assert_eq!(age(claim(1, 7), start.after(lease / 11)), ClaimAge::New);
         assert_eq!(age(claim(1, 7), start.after(lease / 10)), ClaimAge::Slow);
-        assert_eq!(age(claim(1, 7), start.after(lease)), ClaimAge::Overdue);
+        assert_eq!(age(claim(1, 7), start.after(lease)), ClaimAge::Ownerless);
         assert_eq!(age(claim(2, 7), start.after(lease)), ClaimAge::New, "another claim has its own time");
         assert_eq!(age(claim(1, 8), start.after(lease)), ClaimAge::New, "and so has one of a restarted node");
         overdue.forget(&claim(1, 7));

@@ -67,6 +67,8 @@ impl Connection {
         };
         channel.exchange(budget, &node.counters).map_err(|trouble| match trouble {
             Trouble::Dead(why) | Trouble::Torn(why) => Trouble::Connect(why),
+            Trouble::TimedOut(after) => Trouble::Unreached(after),
+            Trouble::Broken(broken) => Trouble::Stranger(broken),
             other => other,
         })?;
         let mut replied = Replied::default();
@@ -292,17 +294,18 @@ impl Stream {
         let refused = |error: io::Error| Trouble::Connect(error.to_string());
         match address {
             Address::Tcp { host, port } => {
+                let unreached = || Trouble::Unreached(budget.started.elapsed());
                 let mut last = None;
                 let left = budget.left(Instant::now());
                 let addresses = resolve(host, *port, left).map_err(|error| match error.kind() {
-                    io::ErrorKind::TimedOut => timed_out(budget),
+                    io::ErrorKind::TimedOut => unreached(),
                     _ => refused(error),
                 })?;
                 for address in addresses {
                     let started = Instant::now();
                     let left = budget.left(started);
                     if left.is_zero() {
-                        last.get_or_insert_with(|| timed_out(budget));
+                        last.get_or_insert_with(unreached);
                         break;
                     }
                     match TcpStream::connect_timeout(&address, left) {
@@ -310,7 +313,7 @@ impl Stream {
                             stream.set_nodelay(true).map_err(refused)?;
                             return Ok(Stream::Tcp(stream));
                         }
-                        Err(error) if is_timeout(&error) => last = Some(Trouble::TimedOut(started.elapsed())),
+                        Err(error) if is_timeout(&error) => last = Some(Trouble::Unreached(started.elapsed())),
                         Err(error) => last = Some(refused(error)),
                     }
                 }

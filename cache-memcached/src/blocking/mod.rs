@@ -229,7 +229,7 @@ impl<P: Part> Talk<'_, P> {
     fn end(self, client: &Memcached) {
         let Talk { part, node, exchange, late, .. } = self;
         let outcome = exchange.and_then(|exchange| exchange.end(part)).map_err(|trouble| match trouble {
-            Trouble::TimedOut(_) if late == Late::Mostly => Trouble::Late,
+            Trouble::TimedOut(_) | Trouble::Unreached(_) if late == Late::Mostly => Trouble::Late,
             trouble => trouble,
         });
         if let Err(trouble) = &outcome {

@@ -232,7 +232,7 @@ impl Exchange<'_> {
         let is_late = self.budget.is_mostly_spent(Instant::now());
         let opened = Connection::open(&pool.node, self.budget.at_most(pool.settings.connect_timeout));
         let mut connection = Box::new(opened.map_err(|trouble| match trouble {
-            Trouble::TimedOut(_) if is_late => Trouble::Late,
+            Trouble::Unreached(_) if is_late => Trouble::Late,
             trouble => trouble,
         })?);
         self.progress = connection.begin(message, self.budget, Instant::now())?;

@@ -59,8 +59,8 @@ impl<'a, T> Operation<'a, T> {
     ///
     /// Where `T` is or holds a `Result`: [`Kind::Key`](cache_core::error::Kind::Key) for a key that memcached would not
     /// take, [`Kind::Config`](cache_core::error::Kind::Config) for an [`Expiry`](super::Expiry) that it would take for
-    /// something else, [`Kind::Backend`](cache_core::error::Kind::Backend) if the node did not do it, or did not say so
-    /// in time: then it may have been done.
+    /// something else, [`Kind::Backend`](cache_core::error::Kind::Backend) if the node did not do it, and
+    /// [`Kind::Unanswered`](cache_core::error::Kind::Unanswered) if it did not say so in time: then it may have been done.
     pub fn wait(mut self) -> T {
         self.client.say_now(self.client.errand(self.verb), &mut self.said.parts);
         (self.read)(self.said, self.client)

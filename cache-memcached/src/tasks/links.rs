@@ -104,7 +104,7 @@ impl Links {
             Some(Ok(Err(_))) => Err(Trouble::closed(false)),
             // As where the connection before has just ended.
             Some(Err(_)) if budget.is_mostly_spent(began) => Err(Trouble::Late),
-            Some(Err(_)) => Err(Trouble::TimedOut(began.elapsed())),
+            Some(Err(_)) => Err(Trouble::Unreached(began.elapsed())),
             None => {
                 self.runtimes().of(place.0).unusable = true;
                 Err(Trouble::NoRuntime)
@@ -144,7 +144,7 @@ impl Links {
                     Ok(link)
                 }
                 Some(Some(Err(trouble))) => Err(trouble),
-                Some(None) => Err(Trouble::TimedOut(settings.connect_timeout)),
+                Some(None) => Err(Trouble::Unreached(settings.connect_timeout)),
                 None => {
                     runtimes.of(runtime).unusable = true;
                     Err(Trouble::NoRuntime)
@@ -324,7 +324,7 @@ mod tests {
         let spent = Budget { started: now - second, deadline: now };
         assert_eq!(links.connect(place(), spent).await.err(), Some(Trouble::Late));
         let fresh = links.connect(place(), Budget::of(second / 20)).await.err();
-        assert!(matches!(fresh, Some(Trouble::TimedOut(waited)) if waited >= second / 20), "{fresh:?}");
+        assert!(matches!(fresh, Some(Trouble::Unreached(waited)) if waited >= second / 20), "{fresh:?}");
     }
 
     #[tokio::test]

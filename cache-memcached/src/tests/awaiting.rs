@@ -122,7 +122,7 @@ fn each_of_a_thousand_tasks_gets_its_own_reply_while_others_give_up() {
 #[test]
 fn each_runtime_has_a_connection_of_its_own() {
     let server = Server::start(&[]);
-    let client = client(server.port());
+    let client = patient(server.port());
     std::thread::scope(|scope| {
         for n in 0..8 {
             let client = &client;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use cache_core::backend::{Claim, FillOutcome, Invalidated, Seen, Strength};
-use cache_core::error::Result;
+use cache_core::error::{Kind, Result};
 use cache_core::generation::Generations;
 use cache_core::key::FarKey;
 use cache_core::record;
@@ -40,7 +40,12 @@ fn told<T>((answer, took): (Result<T>, Duration), check: impl FnOnce(T)) -> Told
             check(answer);
             (Outcome::Right, took)
         }
-        Err(_) => (Outcome::Failed, took),
+        Err(error) => {
+            // Whatever becomes of a reply, the node was asked; unless this machine stood still while it connected.
+            let is_late = error.to_string().contains("on a new connection");
+            assert!(error.kind() == Kind::Unanswered || is_late, "{error}");
+            (Outcome::Failed, took)
+        }
     }
 }
 

@@ -23,7 +23,8 @@ fn clients(servers: &[Server]) -> [Memcached; 2] {
         let keys: Vec<FarKey> = (0..100).map(|n| FarKey::new(format!("warm:{n}")).unwrap()).collect();
         let (lease, recall) = (Lease::None, Recall::Never);
         let read = Read { keys: &keys, scopes: &[], lease, grace: std::time::Duration::ZERO, recall };
-        assert!(BytesBackend::read(&client, &read).iter().all(Result::is_ok));
+        // Again where the machine stood still for longer than `io_timeout`.
+        assert!((0..10).any(|_| BytesBackend::read(&client, &read).iter().all(Result::is_ok)));
         client
     })
 }

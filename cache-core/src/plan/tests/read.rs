@@ -122,7 +122,7 @@ fn a_second_patience_is_a_whole_one_and_the_last() {
 
 #[test]
 fn a_claim_that_is_out_too_long_is_taken_over_where_it_does_not_end_by_itself() {
-    let overdue = |found| Reading::Seen { found, claim: Claim::Elsewhere, fenced: true, age: ClaimAge::Overdue };
+    let overdue = |found| Reading::Seen { found, claim: Claim::Elsewhere, fenced: true, age: ClaimAge::Ownerless };
     let mut plan = reading(brief());
     assert_eq!(plan.read(overdue(Found::Stale(None))), Step::Take(Kept::Stale));
     assert_eq!(plan.read(seen(Found::Stale(None), Claim::Won)), JOIN);

@@ -58,7 +58,7 @@ struct Travel {
     give_up_at: Tick,
 }
 
-const CUT: &str = "the node cannot be reached";
+pub(super) const CUT: &str = "the node cannot be reached";
 const SILENT: &str = "the node did not answer in time";
 const RESET: &str = "the node closed the connection";
 

@@ -4,7 +4,7 @@
 //! when a generation was missing and had to be made, the item is read again together with it. Were it not, a token
 //! from before a restart could be handed out with generations from after it, and both would pass as current.
 
-use super::client::SimFar;
+use super::client::{CUT, SimFar};
 use super::pending::{Due, Replay};
 use crate::clock::Tick;
 use crate::error::{Error, Kind, Result};
@@ -183,8 +183,9 @@ impl Pipeline {
                         remembered: part.recalled.is_some(),
                         proved: part.recalled.as_ref().map_or(started, |(_, dated)| started.min(*dated)),
                     }),
-                    Some(Err(reason)) => Err(trouble(reason, part.node)),
-                    None => Err(trouble("the request was not finished", part.node)),
+                    Some(Err(CUT)) => Err(trouble(CUT, part.node)),
+                    Some(Err(reason)) => Err(unanswered(reason, part.node)),
+                    None => Err(unanswered("the request was not finished", part.node)),
                 });
             }
         }
@@ -205,6 +206,10 @@ impl Part {
             outcome: None,
         }
     }
+}
+
+fn unanswered(reason: &str, node: usize) -> Error {
+    Error::new(Kind::Unanswered, reason).with("node", node.to_string())
 }
 
 pub(super) fn trouble(reason: &str, node: usize) -> Error {
