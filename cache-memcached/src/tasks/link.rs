@@ -91,14 +91,13 @@ impl Link {
         now: Instant,
     ) -> Result<Option<Place>, Trouble> {
         let Shared { node, server, .. } = &*self.shared;
-        let mut queue = self.shared.queue();
-        if queue.ended().is_some() {
-            // It timed out, and its task has yet to see to that. What became of others is not this one's trouble.
-            self.shared.close();
-            return Err(Trouble::closed(false));
-        }
-        let place = queue.push(message, (node, server), budget, now)?;
-        drop(queue);
+        let pushed = self.shared.queue().push(message, (node, server), budget, now);
+        let place = pushed.inspect_err(|trouble| {
+            if trouble.is_dead() {
+                // It timed out, and its task has yet to see to that.
+                self.shared.close();
+            }
+        })?;
         if let Some(place) = &place {
             if place.is_first_to_end {
                 self.shared.stir.notify_one();

@@ -150,8 +150,9 @@ impl Queue {
         budget: Budget,
         now: Instant,
     ) -> Result<Option<Place>, Trouble> {
-        if let Some(trouble) = &self.ended {
-            return Err(trouble.clone());
+        if self.ended.is_some() {
+            // What became of others is not this one's trouble.
+            return Err(Trouble::closed(false));
         }
         let before = self.batch.bytes.len();
         message.write(node, server, &mut self.batch);
