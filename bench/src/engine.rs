@@ -16,7 +16,7 @@ use cache_core::key::Key;
 use cache_memory::MemoryBackend;
 use equivalent::Equivalent;
 
-use crate::harness::{Better, Effort, Record, Role, Subject, tell, time};
+use crate::harness::{Better, Effort, Record, Role, Row, Subject, tell, time};
 use crate::hit::{NAMESPACE, key, object};
 use crate::load::{pairs, picks};
 
@@ -76,7 +76,7 @@ fn subjects(keys: &Arc<[Key]>) -> Vec<Box<dyn Subject>> {
 }
 
 /// Puts and removes values one after another, from one thread, and counts those that are not dropped.
-fn kept_after_removal() -> Vec<(String, Role, f64, f64)> {
+fn kept_after_removal() -> Vec<Row> {
     const REMOVED: u64 = 5000;
     let keys: Vec<Key> = pairs(2 * REMOVED).iter().map(|(id, name)| key(*id, name)).collect();
     let (leaving, staying) = keys.split_at(REMOVED as usize);

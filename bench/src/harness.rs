@@ -118,14 +118,11 @@ pub enum Better {
     More,
 }
 
+/// A subject's name and role, its median and its best.
+pub type Row = (String, Role, f64, f64);
+
 /// Prints one case as a table and makes its records.
-pub fn tell(
-    family: &'static str,
-    case: &str,
-    unit: &'static str,
-    rows: Vec<(String, Role, f64, f64)>,
-    better: Better,
-) -> Vec<Record> {
+pub fn tell(family: &'static str, case: &str, unit: &'static str, rows: Vec<Row>, better: Better) -> Vec<Record> {
     let of = |wanted: Role| {
         rows.iter().filter(move |(_, role, ..)| *role == wanted).map(|(name, _, median, _)| (name.clone(), *median))
     };

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use crate::harness::{Better, Effort, Record, Role, tell};
+use crate::harness::{Better, Effort, Record, Role, Row, tell};
 use crate::load::{Random, Zipf};
 use policies::clairvoyant;
 use subjects::{Make, SUBJECTS};
@@ -69,9 +69,6 @@ pub fn run(effort: Effort) -> Vec<Record> {
     records.extend(summary(&cells));
     records
 }
-
-/// A subject's name and role, median and best.
-type Row = (String, Role, f64, f64);
 
 /// Shares of hits, and nanoseconds of those who would be used; all begin empty in each round.
 fn measure(ids: &[u32], capacity: usize, rounds: usize) -> (Vec<Row>, Vec<Row>) {

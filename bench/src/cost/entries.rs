@@ -8,7 +8,7 @@ use cache::{Region, Settings, cached};
 use cached::{Cached, LruTtlCache};
 
 use super::{NODES, configured, far_counts, servers, url};
-use crate::harness::{Better, Effort, Record, Role, tell};
+use crate::harness::{Better, Effort, Record, Role, Row, tell};
 use crate::load::{Pair, pairs};
 
 const TTL: Duration = Duration::from_secs(3600);
@@ -28,8 +28,6 @@ fn both(id: u64, name: &str) -> u64 {
     let _ = name;
     id
 }
-
-type Row = (String, Role, f64, f64);
 
 pub fn run(effort: Effort) -> Vec<Record> {
     let mut records = Vec::new();

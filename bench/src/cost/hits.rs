@@ -8,7 +8,7 @@ use allocation_counter::measure;
 use cache::{Region, Settings, cached};
 
 use super::{NODES, configured, far_counts, servers, url};
-use crate::harness::{Better, Effort, Record, Role, tell};
+use crate::harness::{Better, Effort, Record, Role, Row, tell};
 use crate::load::{Pair, pairs};
 
 pub const TTL: Duration = Duration::from_secs(3600);
@@ -41,8 +41,6 @@ async fn far_async(id: u64, name: &str) -> u64 {
     let _ = name;
     id
 }
-
-type Row = (String, Role, f64, f64);
 
 pub fn run(effort: Effort) -> Vec<Record> {
     let mut records = Vec::new();

@@ -11,7 +11,7 @@ use cache::{Settings, open_known_schemes, registry};
 
 use super::hits::{FAR, NEAR, TTL, far, near, near_async};
 use super::{NODES, servers, url};
-use crate::harness::{Better, Effort, Record, Role, Subject, tell};
+use crate::harness::{Better, Effort, Record, Role, Row, Subject, tell};
 use crate::hit;
 use crate::load::{Pair, pairs};
 
@@ -21,8 +21,6 @@ const ORDER: &str = "BENCH_COUNT";
 const TIMES: usize = 1_000;
 /// Where callgrind counts, in the name that the compiler gives to [`counted`].
 const COUNTED: &str = "*12instructions7counted*";
-
-type Row = (String, Role, f64, f64);
 
 pub fn run(effort: Effort) -> Vec<Record> {
     if Command::new("valgrind").arg("--version").output().is_err() {
