@@ -10,7 +10,7 @@ use syn::{Attribute, Expr, ExprReference, Ident, Path, Token};
 
 use crate::given::RegionArg;
 use crate::item::mentions;
-use crate::model::{Apart, Companions, Header, Model, Outcome, Shape, Sharing, Site, Wire};
+use crate::model::{Apart, Companions, Header, KeyPart, Model, Outcome, Shape, Sharing, Site, Wire};
 
 /// The function and its companions.
 pub(crate) fn expand(model: &Model) -> TokenStream {
@@ -229,10 +229,10 @@ fn key_parts(model: &Model, apart: &[Apart]) -> TokenStream {
     let krate = &model.krate;
     let apart = taken_apart(apart);
     let (namespace, arity) = (&model.site.namespace, Literal::usize_unsuffixed(model.key.len()));
-    let parts = model.key.iter().map(|part| {
-        let at_part = Span::mixed_site().located_at(part.span());
-        let part = referenced(part, at_part);
-        quote_spanned!(at_part=> key.arg(#part);)
+    let parts = model.key.iter().map(|KeyPart { expr, is_text }| {
+        let at_part = Span::mixed_site().located_at(expr.span());
+        let part = referenced(expr, at_part);
+        if *is_text { quote_spanned!(at_part=> key.text(#part);) } else { quote_spanned!(at_part=> key.arg(#part);) }
     });
     quote_spanned! {Span::mixed_site()=>
         #apart

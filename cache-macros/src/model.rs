@@ -16,7 +16,7 @@ use crate::attrs::{self, Role};
 use crate::given::{Given, RegionArg};
 use crate::item::{Argument, Form, Item};
 use crate::signature;
-use crate::types::shows_lifetime;
+use crate::types::{self, shows_lifetime};
 
 /// A cached function.
 pub(crate) struct Model {
@@ -30,7 +30,7 @@ pub(crate) struct Model {
     /// Where the function differs from its region's policy.
     pub(crate) policy: TokenStream,
     pub(crate) region: RegionArg,
-    pub(crate) key: Vec<Expr>,
+    pub(crate) key: Vec<KeyPart>,
     /// What renders the tags of an entry, and what must be taken apart for that.
     pub(crate) tags: Vec<Expr>,
     pub(crate) tags_apart: Vec<Apart>,
@@ -40,6 +40,13 @@ pub(crate) struct Model {
     /// Arguments to take apart for the key, the region and the conditions.
     pub(crate) apart: Vec<Apart>,
     pub(crate) shape: Shape,
+}
+
+/// A part of the key.
+pub(crate) struct KeyPart {
+    pub(crate) expr: Expr,
+    /// Whether it is an argument that is written as `&str`.
+    pub(crate) is_text: bool,
 }
 
 /// All of a function but its body.
@@ -138,7 +145,7 @@ impl Model {
             Some(RegionArg::Expr(region)) => Some(region),
             _ => None,
         };
-        let located: Vec<&Expr> = key.iter().chain(region).chain(args.tags()).collect();
+        let located: Vec<&Expr> = key.iter().map(|part| &part.expr).chain(region).chain(args.tags()).collect();
         let (shape, attrs) = match &args.companions {
             Some(Given { value: CompanionsArg::Absent, .. }) => {
                 (Shape::Within(attrs::of_closure(&args.expressions().collect::<Vec<_>>(), &item)), item.attrs.clone())
@@ -160,7 +167,7 @@ impl Model {
             site: Site {
                 function: format!("::{}", item.sig.ident),
                 namespace: args.namespace.clone()?,
-                arguments: key.iter().map(|part| name_of(part, &item)).collect(),
+                arguments: key.iter().map(|part| name_of(&part.expr, &item)).collect(),
                 version: args.version.as_ref().map_or(0, |version| version.value),
             },
             written: Header { attrs, vis: item.vis, defaultness: item.defaultness, sig },
@@ -221,12 +228,21 @@ impl ToTokens for Header {
     }
 }
 
-/// The expressions that the key is made of.
-fn key(args: &Args, item: &Item) -> Vec<Expr> {
-    match &args.key {
+/// What the key is made of.
+fn key(args: &Args, item: &Item) -> Vec<KeyPart> {
+    let exprs: Vec<Expr> = match &args.key {
         Some(key) => key.value.clone(),
         None => item.keyed(args).map(|argument| variable(&argument.name)).collect(),
-    }
+    };
+    let is_text = |expr: &Expr| argument_of(expr, item).is_some_and(|argument| types::is_text(&argument.typed.ty));
+    exprs.into_iter().map(|expr| KeyPart { is_text: is_text(&expr), expr }).collect()
+}
+
+/// The argument that this names.
+fn argument_of<'a>(expr: &Expr, item: &'a Item) -> Option<&'a Argument> {
+    let Expr::Path(path) = expr else { return None };
+    let name = path.path.get_ident()?;
+    item.arguments.iter().find(|argument| argument.name == *name)
 }
 
 fn variable(name: &Ident) -> Expr {
@@ -237,7 +253,7 @@ fn variable(name: &Ident) -> Expr {
 fn name_of(part: &Expr, item: &Item) -> TokenStream {
     let Expr::Path(path) = part else { return quote!(::core::stringify!(#part)) };
     let Some(name) = path.path.get_ident() else { return quote!(::core::stringify!(#part)) };
-    match item.arguments.iter().find(|argument| argument.name == *name) {
+    match argument_of(part, item) {
         Some(Argument { form: Form::Pattern, typed, .. }) => {
             let pat = &typed.pat;
             quote!(::core::stringify!(#pat))

@@ -54,6 +54,16 @@ pub(crate) fn strip(ty: &Type) -> &Type {
     }
 }
 
+/// Whether it is `&str`, with any lifetime.
+pub(crate) fn is_text(ty: &Type) -> bool {
+    match strip(ty) {
+        Type::Reference(TypeReference { mutability: None, elem, .. }) => {
+            matches!(strip(elem), Type::Path(path) if path.path.is_ident("str"))
+        }
+        _ => false,
+    }
+}
+
 /// A type as people write it, rather than as tokens are printed.
 pub(crate) fn shown(ty: impl ToTokens) -> String {
     let mut text = ty.to_token_stream().to_string();
@@ -161,6 +171,18 @@ mod tests {
             [quote!(Result<u8, Bad>), quote!(Cow<'static, str>), quote!(Box<dyn Fn(&str) -> u8>), quote!(fn(&str))]
         {
             assert!(!shows_lifetime(&syn::parse2(no.clone()).unwrap()), "{no}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_a_reference_to_str() {
+        for yes in [quote!(&str), quote!(&'a str), quote!((&str))] {
+            assert!(is_text(&syn::parse2(yes.clone()).unwrap()), "{yes}");
+        }
+        for no in
+            [quote!(String), quote!(&String), quote!(&mut str), quote!(&&str), quote!(&my::str), quote!(Option<&str>)]
+        {
+            assert!(!is_text(&syn::parse2(no.clone()).unwrap()), "{no}");
         }
     }
 

@@ -150,6 +150,15 @@ impl KeyWriter<'_> {
         argument.write(self);
     }
 
+    /// Writes a text as the next argument, as [`arg`](KeyWriter::arg) would. Serde's way to it is a function of its own, for
+    /// which the writer would have to leave the processor's registers.
+    #[inline(always)]
+    pub fn text(&mut self, text: &str) {
+        if let Err(error) = self.tagged_text(tag::STRING, text) {
+            self.fail(error);
+        }
+    }
+
     /// Ends the key, which can then be looked up. Calling it again gives the same key.
     ///
     /// # Errors
@@ -357,8 +366,14 @@ impl KeyWriter<'_> {
 pub(super) fn text_length(len: usize) -> Result<[u8; 4], KeyError> {
     match u32::try_from(len) {
         Ok(len) => Ok(len.to_le_bytes()),
-        Err(_) => Err(KeyError::new("a string of 4 GiB or more")),
+        Err(_) => Err(too_long()),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn too_long() -> KeyError {
+    KeyError::new("a string of 4 GiB or more")
 }
 
 /// Copies `from` to `to`, which is as long. Names and texts are short: up to 32 bytes go as two pieces of fixed size that

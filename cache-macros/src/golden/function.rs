@@ -3,7 +3,7 @@ pub fn images(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
     let site = __cached_site_images();
     let mut buffer = ::cache::__private::KeyBuffer::new();
     let mut key = buffer.begin("images", 2);
-    key.arg(&owner);
+    key.text(&owner);
     key.arg(&page);
     let terms = {
         use ::cache::__private::{
@@ -42,7 +42,7 @@ pub fn images_entry(
     let site = __cached_site_images();
     let mut buffer = ::cache::__private::KeyBuffer::new();
     let mut key = buffer.begin("images", 2);
-    key.arg(&owner);
+    key.text(&owner);
     key.arg(&page);
     ::cache::__private::entry(
         site,
@@ -63,7 +63,7 @@ pub fn images_refresh(owner: &str, page: u32) -> Result<Vec<Image>, AwsError> {
     let site = __cached_site_images();
     let mut buffer = ::cache::__private::KeyBuffer::new();
     let mut key = buffer.begin("images", 2);
-    key.arg(&owner);
+    key.text(&owner);
     key.arg(&page);
     let terms = {
         use ::cache::__private::{

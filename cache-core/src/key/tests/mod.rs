@@ -221,6 +221,21 @@ fn what_shows_itself_as_text_equals_its_text() {
 
 #[cfg(unix)]
 #[test]
+fn a_text_is_written_as_serde_would_write_it() {
+    for len in [0, 1, 7, 8, 16, 33, 100, 120, 130, 151, 200] {
+        let text = "x".repeat(len);
+        let (mut direct, mut by_serde) = (KeyBuffer::new(), KeyBuffer::new());
+        let (mut direct, mut by_serde) = (direct.begin("ns", 2), by_serde.begin("ns", 2));
+        for _ in 0..2 {
+            direct.text(&text);
+            by_serde.arg(&text);
+        }
+        let (direct, by_serde) = (direct.finish().unwrap(), by_serde.finish().unwrap());
+        assert_eq!((direct.bytes(), direct.hash()), (by_serde.bytes(), by_serde.hash()), "{len}");
+    }
+}
+
+#[test]
 fn a_path_that_is_not_utf8_is_an_error() {
     use std::os::unix::ffi::OsStrExt as _;
     let path = std::path::Path::new(std::ffi::OsStr::from_bytes(b"\xff"));
