@@ -127,7 +127,7 @@ impl<R, O: Outcome<R>, S, W> Call<R, O, S, W> {
     /// The node's answer will not come, or nobody waits for it any more.
     pub(super) fn lose_claim(&mut self) {
         if std::mem::take(&mut self.claims) {
-            self.state.lost_claims.remember(self.visit.owned_key());
+            self.state.lost_claims.remember(self.visit.owned_key(), self.state.clock.now());
         }
     }
 }
