@@ -9,12 +9,12 @@ mod common;
 use std::pin::Pin;
 use std::task::{Context, Waker};
 
-use cache_core::testkit::Fate;
+use cache_core::testkit::{Fate, block_on};
 
 use common::*;
 
 twins! {
-    a_claim_that_was_won_unheard_is_taken_over_at_once,
+    a_claim_that_was_won_unheard_is_taken_over_soon,
     so_is_one_whose_value_was_not_stored,
     so_is_one_that_was_not_handed_back,
     the_claim_of_another_process_is_left_to_it,
@@ -42,7 +42,7 @@ fn load_elsewhere(there: &Process, n: u32) -> Pin<Box<dyn Future<Output = u64> +
     load
 }
 
-fn a_claim_that_was_won_unheard_is_taken_over_at_once(face: Face) {
+fn a_claim_that_was_won_unheard_is_taken_over_soon(face: Face) {
     for fate in [Fate::LoseReply, Fate::Late(SECOND), Fate::LoseRequest] {
         in_time(move || {
             let (network, [here, _], _ticking) = scene();
@@ -52,7 +52,10 @@ fn a_claim_that_was_won_unheard_is_taken_over_at_once(face: Face) {
             assert_eq!(stored(&network, 1), None, "and stores nothing");
             // A request that was only late is carried out.
             network.clock.advance(2 * SECOND);
+            let start = network.clock.now();
             assert_eq!(ask(face, &here, numbers, 1, 6), 6);
+            let waited = network.clock.now().since(start);
+            assert!(waited < SECOND / 4, "{fate:?}: {waited:?}");
             assert_eq!(stored(&network, 1), Some(6));
             assert_eq!(
                 here.count("takeovers"),
@@ -126,6 +129,27 @@ fn an_answer_ends_the_suspicion(face: Face) {
 }
 
 #[test]
+fn a_load_elsewhere_that_ends_soon_is_not_disturbed() {
+    let network = Network::new();
+    let [here, there] = [(); 2].map(|()| network.process(Tiers::Far));
+    here.far.order(Fate::LoseRequest);
+    let lost = here.region.get_or_create_value_async("numbers", 1u32, || async { 5u64 });
+    assert_eq!(block_on(&network.clock, lost), Ok(5));
+    let clock = network.clock.clone();
+    let load = move || async move {
+        clock.sleep_until(clock.now().after(SECOND / 20)).await;
+        6u64
+    };
+    let mut elsewhere = Box::pin(there.region.get_or_create_value_async("numbers", 1u32, load));
+    // Now it has the claim.
+    assert!(elsewhere.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let waits = here.region.get_or_create_value_async("numbers", 1u32, || async { 7u64 });
+    let both = async { tokio::join!(waits, elsewhere) };
+    assert_eq!(block_on(&network.clock, both), Ok((6, 6)));
+    assert_eq!((here.count("takeovers"), there.count("superseded")), (0, 0));
+}
+
+#[test]
 fn many_keys_whose_claims_were_won_unheard_are_taken_over_together() {
     in_time(|| {
         let (_, [here, there], _ticking) = scene();
@@ -150,7 +174,7 @@ fn of_two_processes_that_suspect_one_claim_each_takes_it_once_and_the_last_one_s
             process.far.order(Fate::LoseReply);
             assert_eq!(ask(Face::Blocking, process, numbers, 1, 5), 5);
         }
-        // While one loads under the claim that it took, the other takes it: it cannot know better, and does so once.
+        // While one loads for long under the claim that it took, the other takes it: it cannot know better, and does so once.
         let value = call_and(&there, numbers, || ask(Face::Blocking, &here, numbers, 1, 7));
         assert_eq!((value, stored(&network, 1)), (6, Some(7)));
         assert_eq!((here.count("takeovers"), there.count("takeovers"), there.count("superseded")), (1, 1, 1));
