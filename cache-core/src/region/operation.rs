@@ -53,7 +53,7 @@ impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Get<V, W> {
     /// # Errors
     ///
     /// [`Kind::Unconfigured`], [`Kind::Key`], [`Kind::Arguments`] in a strict registry, [`Kind::MissingFace`] if the
-    /// backend can only be awaited, [`Kind::Backend`] if it failed.
+    /// backend can only be awaited, [`Kind::Backend`] if it failed, [`Kind::Unanswered`] if it did not answer.
     pub fn wait(self) -> Result<Option<V>> {
         match self.bound? {
             Some(access) => drive::get_blocking::<V, W>(access),
