@@ -97,6 +97,10 @@ mod recorder {
             pub(crate) fn arg<A: Debug + ?Sized>(&mut self, argument: &A) {
                 self.parts.push(format!("{argument:?}"));
             }
+
+            pub(crate) fn text(&mut self, text: &str) {
+                self.arg(text);
+            }
         }
 
         pub(crate) struct Terms<R>(Vec<String>, Returns<R>);
