@@ -147,9 +147,9 @@ where
         let fence = seen.token.map(|token| Fence { token, kept, digest, won: claim == Claim::Won });
         let fence = fence.filter(|fence| fence.won || found != Found::HigherVersion);
         self.fence = self.inherited().or(fence);
-        let is_lost = self.state.lost_claims.shows(|| self.visit.owned_key(), claim, seen.token, seen.proved);
+        let is_lost = self.state.lost_claims.shows(|| self.visit.owned_key(), claim, seen.token, &self.state.clock);
         let age = match (claim, seen.token) {
-            (Claim::Elsewhere, Some(_)) if is_lost => ClaimAge::Ownerless,
+            _ if is_lost => ClaimAge::Ownerless,
             (Claim::Elsewhere, Some(token)) if kept != Kept::Stub => {
                 let claim = (self.visit.owned_key(), token, digest);
                 self.state.overdue.age(claim, self.policy().throttle, self.policy().lease, self.state.clock.now())

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::backend::{Claim, Token};
-use crate::clock::Tick;
+use crate::clock::{Clock, Tick};
 use crate::key::Key;
 
 /// Keys that are remembered at once. A claim that is forgotten ends by itself, with its lease.
@@ -24,7 +24,7 @@ const PROBATION: Duration = Duration::from_millis(100);
 /// Keys whose last request was not answered, if it could give or end a claim.
 #[derive(Debug, Default)]
 pub(crate) struct LostClaims {
-    /// When all are forgotten, in nanoseconds. Read without the lock: as a rule it has passed.
+    /// When all are forgotten, in nanoseconds; zero if there is nothing to forget, as a rule. Read without the lock.
     until: AtomicU64,
     keys: Mutex<HashMap<Key, Option<Suspect>>>,
 }
@@ -47,29 +47,34 @@ impl LostClaims {
         self.until.store(now.after(SUSPECTED).as_nanos(), Ordering::Release);
     }
 
-    /// This is what came of a request that was made at `now`. Whether it shows the claim that was lost. Then that is settled;
-    /// so it is if there is no such claim, or another one by now.
-    pub(crate) fn shows(&self, key: impl FnOnce() -> Key, claim: Claim, token: Option<Token>, now: Tick) -> bool {
-        if self.are_forgotten(now) {
+    /// This is what came of a request. Whether it shows the claim that was lost. Then that is settled; so it is if there is no
+    /// such claim, or another one by now.
+    pub(crate) fn shows(&self, key: impl FnOnce() -> Key, claim: Claim, token: Option<Token>, clock: &Clock) -> bool {
+        let until = self.until.load(Ordering::Acquire);
+        if until == 0 {
+            return false;
+        }
+        // By the clock, not by the answer's proof, which may be dated back to generations that were remembered.
+        let now = clock.now();
+        if until <= now.as_nanos() {
+            let _ = self.until.compare_exchange(until, 0, Ordering::Release, Ordering::Relaxed);
             return false;
         }
         let (key, mut keys) = (key(), self.keys());
         let Some(suspect) = keys.get_mut(&key) else { return false };
-        let shows = match (claim, token, &suspect) {
-            (Claim::Elsewhere, Some(token), None) => {
+        let claimed = token.filter(|_| claim == Claim::Elsewhere);
+        match (claimed, &suspect) {
+            (Some(token), None) => {
                 *suspect = Some(Suspect { token, since: now });
-                return false;
+                false
             }
-            (Claim::Elsewhere, token, Some(suspect)) if token == Some(suspect.token) => {
-                if now.since(suspect.since) < PROBATION {
-                    return false;
-                }
-                true
+            (Some(token), Some(first)) if token == first.token && now.since(first.since) < PROBATION => false,
+            (claimed, first) => {
+                let shows = claimed.is_some() && claimed == first.as_ref().map(|first| first.token);
+                keys.remove(&key);
+                shows
             }
-            _ => false,
-        };
-        keys.remove(&key);
-        shows
+        }
     }
 
     fn are_forgotten(&self, now: Tick) -> bool {
@@ -84,61 +89,71 @@ impl LostClaims {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::ManualClock;
     use crate::key::KeyWriter;
-
-    const NOW: Tick = Tick::from_nanos(1 << 40);
 
     fn key(number: usize) -> Key {
         KeyWriter::key_of("ns", &number).expect("a number is a key")
     }
 
-    /// Whether the lost claim of a key is what is seen: somebody else's claim, with this token.
-    fn shows(lost: &LostClaims, number: usize, token: u64, after: Duration) -> bool {
-        lost.shows(|| key(number), Claim::Elsewhere, Some(Token(token)), NOW.after(after))
+    /// Claims that were lost, and the clock by which they are timed.
+    struct Lost {
+        claims: LostClaims,
+        clock: ManualClock,
+    }
+
+    impl Lost {
+        /// Of these keys, just now.
+        fn of(keys: &[usize]) -> Self {
+            let lost = Lost { claims: LostClaims::default(), clock: ManualClock::new() };
+            keys.iter().for_each(|number| lost.claims.remember(key(*number), lost.clock.now()));
+            lost
+        }
+
+        /// Whether the lost claim of a key is what is seen so much later: somebody else's claim, with this token.
+        fn shows(&self, number: usize, token: u64, later: Duration) -> bool {
+            self.sees(number, Claim::Elsewhere, token, later)
+        }
+
+        fn sees(&self, number: usize, claim: Claim, token: u64, later: Duration) -> bool {
+            self.clock.advance(later);
+            self.claims.shows(|| key(number), claim, Some(Token(token)), &Clock::Manual(self.clock.clone()))
+        }
     }
 
     #[test]
     fn a_claim_that_stands_unchanged_is_the_lost_one_once() {
-        let lost = LostClaims::default();
-        lost.remember(key(1), NOW);
-        lost.remember(key(2), NOW);
-        assert!(
-            !shows(&lost, 1, 7, Duration::ZERO) && !shows(&lost, 1, 7, PROBATION / 2),
-            "it may be a load elsewhere"
-        );
-        assert!(shows(&lost, 1, 7, PROBATION), "nobody has used it");
-        assert!(!shows(&lost, 1, 7, PROBATION), "and that has been made use of");
-        assert!(!shows(&lost, 3, 7, PROBATION) && !shows(&lost, 3, 7, 2 * PROBATION), "another key lost nothing");
-        assert!(!shows(&lost, 2, 7, 5 * PROBATION) && shows(&lost, 2, 7, 6 * PROBATION), "since it was first seen");
+        let (none, lost) = (Duration::ZERO, Lost::of(&[1, 2]));
+        assert!(!lost.shows(1, 7, none) && !lost.shows(1, 7, PROBATION / 2), "it may be a load elsewhere");
+        assert!(lost.shows(1, 7, PROBATION / 2), "nobody has used it");
+        assert!(!lost.shows(1, 7, none), "and that has been made use of");
+        assert!(!lost.shows(3, 7, none) && !lost.shows(3, 7, PROBATION), "another key lost nothing");
+        assert!(!lost.shows(2, 7, none) && lost.shows(2, 7, PROBATION), "since it was first seen");
     }
 
     #[test]
     fn another_claim_settles_it_and_so_does_none() {
         for (claim, token) in [(Claim::Elsewhere, 8), (Claim::Won, 7), (Claim::Nobody, 7)] {
-            let lost = LostClaims::default();
-            lost.remember(key(1), NOW);
-            assert!(!shows(&lost, 1, 7, Duration::ZERO));
-            assert!(!lost.shows(|| key(1), claim, Some(Token(token)), NOW.after(PROBATION)), "{claim:?}");
-            assert!(!shows(&lost, 1, 7, 2 * PROBATION) && !shows(&lost, 1, 7, 4 * PROBATION), "{claim:?}");
+            let lost = Lost::of(&[1]);
+            assert!(!lost.shows(1, 7, Duration::ZERO));
+            assert!(!lost.sees(1, claim, token, PROBATION), "{claim:?}");
+            assert!(!lost.shows(1, 7, PROBATION) && !lost.shows(1, 7, 2 * PROBATION), "{claim:?}");
         }
     }
 
     #[test]
     fn what_was_lost_long_ago_is_forgotten() {
-        let lost = LostClaims::default();
-        let unasked = || unreachable!("nothing is remembered, so nothing is looked up");
-        assert!(!lost.shows(unasked, Claim::Elsewhere, Some(Token(7)), NOW));
-        lost.remember(key(1), NOW);
-        assert!(!lost.shows(unasked, Claim::Elsewhere, Some(Token(7)), NOW.after(SUSPECTED)));
-        lost.remember(key(2), NOW.after(SUSPECTED));
-        assert_eq!(lost.keys().len(), 1);
+        let lost = Lost::of(&[1]);
+        assert!(!lost.shows(1, 7, SUSPECTED) && !lost.shows(1, 7, PROBATION));
+        lost.claims.remember(key(2), lost.clock.now());
+        assert_eq!(lost.claims.keys().len(), 1);
     }
 
     #[test]
     fn the_table_is_bounded_and_has_room_for_what_is_lost_next() {
         let lost = LostClaims::default();
         for number in 0..3 * REMEMBERED {
-            lost.remember(key(number), NOW);
+            lost.remember(key(number), Tick::from_nanos(1));
             assert!(lost.keys().len() <= REMEMBERED && lost.keys().contains_key(&key(number)));
         }
     }

@@ -219,7 +219,6 @@ fn what_shows_itself_as_text_equals_its_text() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn a_text_is_written_as_serde_would_write_it() {
     for len in [0, 1, 7, 8, 16, 33, 100, 120, 130, 151, 200] {
@@ -235,6 +234,7 @@ fn a_text_is_written_as_serde_would_write_it() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_path_that_is_not_utf8_is_an_error() {
     use std::os::unix::ffi::OsStrExt as _;
