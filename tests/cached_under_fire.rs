@@ -136,10 +136,9 @@ fn nobody_sees_an_error_a_wrong_value_or_a_long_wait() {
     let (ended, longest) = (&ended, &longest);
     thread::scope(|scope| {
         let writer = scope.spawn(|| isolated(&registry, || change(ended)));
-        for seed in 0..4 {
-            let registry = &registry;
-            scope.spawn(move || isolated(registry, || read_on_a_thread(seed, ended, longest)));
-        }
+        let shared = &registry;
+        let reader = |seed| scope.spawn(move || isolated(shared, || read_on_a_thread(seed, ended, longest)));
+        let readers = [0, 1, 2, 3].map(reader);
         let tasks = scope.spawn(|| {
             runtime.block_on(async {
                 let task = |seed| isolated_async(&registry, read_in_a_task(seed, ended, longest));
@@ -151,13 +150,16 @@ fn nobody_sees_an_error_a_wrong_value_or_a_long_wait() {
                 .await;
             });
         });
-        let phase = |what: &str, time: u64| {
-            thread::sleep(Duration::from_millis(time));
+        let none_hangs = |what: &str| {
             let longest = longest.take();
             // 68 callers share this machine's CPUs with the servers, and perhaps with other programs. That one caller
             // waits no longer than two timeouts is shown where it is alone; here it is that none hangs.
             let bound = 2 * IO_TIMEOUT + Duration::from_secs(2);
             assert!(longest < bound, "{what}: a call took {longest:?}");
+        };
+        let phase = |what: &str, time: u64| {
+            thread::sleep(Duration::from_millis(time));
+            none_hangs(what);
         };
         let acts = || {
             isolated(&registry, || {
@@ -182,8 +184,10 @@ fn nobody_sees_an_error_a_wrong_value_or_a_long_wait() {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(acts));
         ended.store(true, Ordering::Relaxed);
         tasks.join().expect("no task fails");
+        readers.into_iter().for_each(|reader| reader.join().expect("no reader fails"));
         let pending = writer.join().expect("no invalidation fails for good");
         outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        none_hangs("the calls under way at the end");
         assert!(pending > 0, "the test is about invalidations that do not reach their node");
     });
     isolated(&registry, || {

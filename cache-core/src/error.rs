@@ -23,7 +23,7 @@ pub enum Kind {
     Arguments,
     /// The backend could not be reached, or answered that it failed.
     Backend,
-    /// The backend was asked, and its answer did not come: it may have done what it was asked, or may do it yet.
+    /// The backend was asked, and not all of its answer came: it may have done what it was asked, or may do it yet.
     Unanswered,
     /// A value could not be encoded or decoded.
     Codec,

@@ -15,6 +15,7 @@ use common::*;
 
 twins! {
     a_claim_that_was_won_unheard_is_taken_over_soon,
+    so_is_one_that_was_won_before_the_request_was_sent_again,
     so_is_one_whose_value_was_not_stored,
     so_is_one_that_was_not_handed_back,
     the_claim_of_another_process_is_left_to_it,
@@ -64,6 +65,19 @@ fn a_claim_that_was_won_unheard_is_taken_over_soon(face: Face) {
             );
         });
     }
+}
+
+fn so_is_one_that_was_won_before_the_request_was_sent_again(face: Face) {
+    in_time(move || {
+        let (network, [here, _], _ticking) = scene();
+        let numbers = numbers();
+        here.far.order(Fate::Repeat);
+        let start = network.clock.now();
+        assert_eq!(ask(face, &here, numbers, 1, 5), 5);
+        let waited = network.clock.now().since(start);
+        assert!(waited < SECOND / 4, "{waited:?}");
+        assert_eq!((stored(&network, 1), here.count("takeovers")), (Some(5), 1));
+    });
 }
 
 fn so_is_one_whose_value_was_not_stored(face: Face) {

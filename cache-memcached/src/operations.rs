@@ -15,8 +15,8 @@ use crate::backend::Memcached;
 use crate::drain;
 use crate::pending::Due;
 use crate::proto::{Code, Delete, Get, Key, Left, Reply, Request, Set};
-use crate::trouble::Trouble;
-use crate::work::{Answered, Ask, Unsent};
+use crate::trouble::{Sent, Trouble};
+use crate::work::{Answered, Ask, Failed, Unsent};
 
 /// Beyond it memcached takes a TTL for an absolute time.
 pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -48,7 +48,7 @@ impl Memcached {
 
     /// What the reply to `mg` tells. Whether `md` was let through before it says nothing about who won.
     pub(crate) fn seen(&self, key: &FarKey, answer: Answered<'_>) -> Result<Seen> {
-        let answer = answer.map_err(|trouble| self.failed(key, trouble))?;
+        let answer = answer.map_err(|failed| self.failed(key, failed))?;
         let Some(reply) = answer.reply else { return Err(self.odd(key, None)) };
         if !matches!(reply.code, Code::Value | Code::Missing) {
             return Err(self.odd(key, Some(reply)));
@@ -68,6 +68,7 @@ impl Memcached {
             record: reply.value.take().filter(|value| !value.is_empty()),
             generations: answer.generations.clone(),
             remembered: false,
+            repeated: answer.repeated,
             proved: answer.proved,
         })
     }
@@ -90,7 +91,7 @@ impl Memcached {
         if let Some(error) = refusal(fill) {
             return Err(error);
         }
-        let answer = answer.map_err(|trouble| self.failed(fill.key, trouble))?;
+        let answer = answer.map_err(|failed| self.failed(fill.key, failed))?;
         let outcome = match (answer.unsent, answer.reply.as_deref()) {
             (Some(Unsent::TooLarge(limit)), _) => FillOutcome::TooLarge { limit },
             (_, Some(reply)) if reply.code == Code::Done => FillOutcome::Stored(self.stored_token(fill.key, reply)),
@@ -110,7 +111,7 @@ impl Memcached {
     }
 
     pub(crate) fn returned(&self, claim: &HandBack<'_>, answer: Answered<'_>) -> Result<Returned> {
-        let answer = answer.map_err(|trouble| self.failed(claim.key, trouble))?;
+        let answer = answer.map_err(|failed| self.failed(claim.key, failed))?;
         let reply = answer.reply.as_deref();
         let held = match reply.map(|reply| &reply.code) {
             Some(Code::Done) => true,
@@ -141,16 +142,38 @@ impl Memcached {
         keys.iter().zip(answers).filter_map(ask)
     }
 
-    pub(crate) fn checked(&self, key: &FarKey, answer: Answered<'_>) -> Result<Check> {
-        let answer = answer.map_err(|trouble| self.failed(key, trouble))?;
+    /// Whether the claim that came with this reply, if one did, went back: the next of these answers is about it.
+    pub(crate) fn accident_undone<'w>(
+        &self,
+        key: &FarKey,
+        reply: &Reply,
+        accidents: &mut impl Iterator<Item = Answered<'w>>,
+    ) -> Result<()> {
+        let undone = if reply.won { accidents.next() } else { None };
+        match undone {
+            // The node was not heard to the end, whether this was written to it or not.
+            Some(Err(Failed { trouble, .. })) => Err(self.failed(key, Failed { trouble, sent: Sent::Something })),
+            Some(Ok(_)) | None => Ok(()),
+        }
+    }
+
+    pub(crate) fn checked<'w>(
+        &self,
+        key: &FarKey,
+        answer: Answered<'_>,
+        accidents: &mut impl Iterator<Item = Answered<'w>>,
+    ) -> Result<Check> {
+        let answer = answer.map_err(|failed| self.failed(key, failed))?;
         let reply = match answer.reply.as_deref() {
             Some(reply) if matches!(reply.code, Code::Done | Code::Missing) => reply,
             other => return Err(self.odd(key, other)),
         };
+        self.accident_undone(key, reply, accidents)?;
         Ok(Check {
             token: token(reply).filter(|_| reply.size.is_some_and(|size| size > 0)),
             marked_stale: reply.stale,
             left: left(reply),
+            repeated: answer.repeated,
             generations: answer.generations.clone(),
             proved: answer.proved,
         })
@@ -202,8 +225,8 @@ impl Memcached {
         if answer.as_ref().is_ok_and(|answer| answer.replayed) || !owed.iter().any(|key| node.owes(key)) {
             return Invalidated::Done;
         }
-        let trouble = answer.err().unwrap_or(&Trouble::Owed);
-        Invalidated::Pending(trouble.at(&node.name))
+        let failed = answer.err().unwrap_or(Failed { trouble: &Trouble::Owed, sent: Sent::Something });
+        Invalidated::Pending(failed.at(&node.name))
     }
 
     /// One answer per scope from one per scope and node.
@@ -235,8 +258,8 @@ impl Memcached {
         token(reply).filter(|_| server.is_some_and(|server| server.features.fenced_delete))
     }
 
-    pub(crate) fn failed(&self, key: &FarKey, trouble: &Trouble) -> Error {
-        trouble.at(&self.nodes().node(self.owner(key)).name)
+    pub(crate) fn failed(&self, key: &FarKey, failed: Failed<'_>) -> Error {
+        failed.at(&self.nodes().node(self.owner(key)).name)
     }
 
     pub(crate) fn odd(&self, key: &FarKey, reply: Option<&Reply>) -> Error {

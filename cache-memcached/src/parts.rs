@@ -8,8 +8,8 @@ use crate::backend::Memcached;
 use crate::operations::{bytes, token, whole_seconds};
 use crate::proto::{Code, Delete, Get, Request, Set};
 use crate::split::{Manifest, Split};
-use crate::trouble::Trouble;
-use crate::work::{Answer, Answered, Ask};
+use crate::trouble::{Sent, Trouble};
+use crate::work::{Answer, Answered, Ask, Failed};
 
 impl Memcached {
     /// Whether the slot is as it was, asked before the parts of a record are sent in vain.
@@ -19,9 +19,15 @@ impl Memcached {
     }
 
     /// `None` if it is; otherwise what came of the fill.
-    pub(crate) fn standing(&self, fill: &Fill<'_>, answer: Answered<'_>) -> Result<Option<Filled>> {
-        let Answer { reply, generations, proved, .. } = answer.map_err(|trouble| self.failed(fill.key, trouble))?;
+    pub(crate) fn standing<'w>(
+        &self,
+        fill: &Fill<'_>,
+        answer: Answered<'_>,
+        accidents: &mut impl Iterator<Item = Answered<'w>>,
+    ) -> Result<Option<Filled>> {
+        let Answer { reply, generations, proved, .. } = answer.map_err(|failed| self.failed(fill.key, failed))?;
         let Some(reply) = reply else { return Err(self.odd(fill.key, None)) };
+        self.accident_undone(fill.key, reply, accidents)?;
         if token(reply) == Some(fill.token) {
             return Ok(None);
         }
@@ -40,7 +46,7 @@ impl Memcached {
     /// Whether all parts are there.
     pub(crate) fn parts_filled<'w>(&self, fill: &Fill<'_>, answers: impl Iterator<Item = Answered<'w>>) -> Result<()> {
         for answer in answers {
-            match answer.map_err(|trouble| self.failed(fill.key, trouble))?.reply {
+            match answer.map_err(|failed| self.failed(fill.key, failed))?.reply {
                 Some(reply) if reply.code == Code::Done => {}
                 other => return Err(self.odd(fill.key, other.as_deref())),
             }
@@ -50,7 +56,8 @@ impl Memcached {
 
     /// The parts took all of the time.
     pub(crate) fn too_late(&self, fill: &Fill<'_>) -> Error {
-        self.failed(fill.key, &Trouble::TimedOut(self.config().io_timeout))
+        let trouble = &Trouble::TimedOut(self.config().io_timeout);
+        self.failed(fill.key, Failed { trouble, sent: Sent::Something })
     }
 
     pub(crate) fn part_delete_asks<'a>(&self, fill: &Fill<'_>, split: &'a Split<'_>) -> impl Iterator<Item = Ask<'a>> {
@@ -102,8 +109,9 @@ impl Parts {
             let mut failed = None;
             let parts = keys.by_ref().zip(answers.by_ref()).take(*count).map(|((node, _), answer)| match answer {
                 Ok(answer) => answer.reply.and_then(|reply| reply.value.take()),
-                Err(trouble) => {
-                    failed = Some(trouble.at(&client.nodes().node(*node).name));
+                Err(Failed { trouble, .. }) => {
+                    // Whether they were asked for or not: the manifest was, and that may have given a claim.
+                    failed = Some(trouble.at(&client.nodes().node(*node).name, Sent::Something));
                     None
                 }
             });

@@ -41,7 +41,7 @@ impl Server {
     pub(crate) fn introduce(replies: &[Reply]) -> Result<Self, Trouble> {
         let Some(Code::Version(version)) = replies.first().map(|reply| reply.code.clone()) else {
             let begins = replies.first().map(|reply| format!("{:?}", reply.code)).unwrap_or_default();
-            return Err(Trouble::Stranger(Broken { why: "the server does not tell its version", begins }));
+            return Err(Trouble::Broken(Broken { why: "the server does not tell its version", begins }));
         };
         let features = Features::of(version).ok_or(Trouble::TooOld(version))?;
         let setting = |name: &str| {

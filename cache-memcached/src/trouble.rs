@@ -15,8 +15,6 @@ pub(crate) enum Trouble {
     Connect(String),
     /// A new connection did not come about in time: `connect_timeout`, or what was left of `io_timeout`.
     Unreached(Duration),
-    /// What answered on a new connection speaks otherwise.
-    Stranger(Broken),
     /// The node did not answer in time (`io_timeout`).
     TimedOut(Duration),
     /// The time was spent on other nodes of the operation, or on a connection that ended: it says little about the node.
@@ -51,6 +49,13 @@ pub(crate) enum Trouble {
     Unfinished,
 }
 
+/// Whether a request was written to its node, by whatever connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Nothing,
+    Something,
+}
+
 impl Trouble {
     /// Whether the same batch on a new connection is the natural next step.
     pub(crate) fn is_dead(&self) -> bool {
@@ -69,25 +74,14 @@ impl Trouble {
         if any_byte_came { Trouble::Torn(why) } else { Trouble::Dead(why) }
     }
 
-    /// For people who know nodes by their names.
-    pub(crate) fn at(&self, node: &str) -> Error {
-        let kind = if self.may_be_done() { Kind::Unanswered } else { Kind::Backend };
+    /// For people who know nodes by their names. It is not the trouble that tells what the node may have done or may do
+    /// yet, but whether anything was written to it before: a connection may die, and no other be found.
+    pub(crate) fn at(&self, node: &str, sent: Sent) -> Error {
+        let kind = match sent {
+            Sent::Nothing => Kind::Backend,
+            Sent::Something => Kind::Unanswered,
+        };
         Error::new(kind, self.to_string()).with("node", node)
-    }
-
-    /// Whether the node may have done what it was asked, or may do it yet.
-    fn may_be_done(&self) -> bool {
-        match self {
-            // It was asked, or nearly so, and what it had to say was not heard to the end.
-            Trouble::TimedOut(_) | Trouble::Late | Trouble::Unfinished => true,
-            Trouble::Dead(_) | Trouble::Torn(_) | Trouble::Broken(_) | Trouble::NoGenerations => true,
-            // It was not asked, or refused.
-            Trouble::Connect(_) | Trouble::Unreached(_) | Trouble::Stranger(_) | Trouble::TooOld(_) => false,
-            Trouble::Busy(_) | Trouble::SetAside(_) | Trouble::SeveralServers => false,
-            #[cfg(feature = "tokio")]
-            Trouble::NoRuntime | Trouble::Crowded(_) => false,
-            Trouble::Owed | Trouble::Refused(_) => false,
-        }
     }
 }
 
@@ -100,7 +94,7 @@ impl fmt::Display for Trouble {
             Trouble::Late => f.write_str("the operation had no time left when the node was to be asked"),
             Trouble::Dead(why) => write!(f, "the connection was dead: {why}"),
             Trouble::Torn(why) => write!(f, "the connection ended in the middle of a reply: {why}"),
-            Trouble::Broken(broken) | Trouble::Stranger(broken) => broken.fmt(f),
+            Trouble::Broken(broken) => broken.fmt(f),
             Trouble::TooOld(version) => {
                 write!(f, "memcached {version} is too old: at least {} is needed, for its meta commands", Version::META)
             }

@@ -7,6 +7,7 @@
 use std::iter;
 
 use cache_core::clock::{Clock, Tick};
+use cache_core::error::Error;
 use cache_core::generation::{Generation, Generations};
 use cache_core::key::FarKey;
 use smallvec::SmallVec;
@@ -18,7 +19,7 @@ use crate::proto::{Mode, Reply, Request};
 use crate::server::Server;
 #[cfg(feature = "tokio")]
 use crate::sizes::{self, Sizes};
-use crate::trouble::Trouble;
+use crate::trouble::{Sent, Trouble};
 use crate::waves::{AtOnce, Wave};
 
 /// How often a missing generation is made before the node is given up: each time somebody took it away in between.
@@ -28,6 +29,10 @@ const TRIPS: u32 = 4;
 pub(crate) trait Message: Send {
     /// Writes what goes to the node, which is this server. Asking again replaces what was written before.
     fn write(&mut self, node: &Node, server: &Server, batch: &mut Batch);
+
+    /// What was written last does not go to the node after all.
+    #[cfg(feature = "tokio")]
+    fn take_back(&mut self) {}
 
     /// The scopes whose generations are read behind that.
     fn scopes(&self) -> &[FarKey] {
@@ -47,6 +52,37 @@ pub(crate) trait Part: Message {
 
     /// Whether there is nothing more to say.
     fn is_done(&self) -> bool;
+}
+
+/// How often a message was written to its node, and how often there was an answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Written {
+    times: u32,
+    answered: u32,
+}
+
+impl Written {
+    pub(crate) fn again(&mut self) {
+        self.times += 1;
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn taken_back(&mut self) {
+        self.times = self.times.saturating_sub(1);
+    }
+
+    pub(crate) fn answered(&mut self) {
+        self.answered += 1;
+    }
+
+    pub(crate) fn sent(self) -> Sent {
+        if self.times == 0 { Sent::Nothing } else { Sent::Something }
+    }
+
+    /// Whether it was written in vain: what the node did of that is not known.
+    pub(crate) fn in_vain(self) -> bool {
+        self.times > self.answered
+    }
 }
 
 /// What is asked about one key.
@@ -88,12 +124,27 @@ pub(crate) struct Answer<'w> {
     pub(crate) unsent: Option<Unsent>,
     /// Whether what the node was owed for the key went out in front, and was carried out.
     pub(crate) replayed: bool,
+    /// Whether the request was written before, on a connection that died.
+    pub(crate) repeated: bool,
     pub(crate) generations: &'w Generations,
     pub(crate) proved: Tick,
 }
 
 /// An answer, or why there is none.
-pub(crate) type Answered<'w> = Result<Answer<'w>, &'w Trouble>;
+pub(crate) type Answered<'w> = Result<Answer<'w>, Failed<'w>>;
+
+/// Why there is no answer, and whether the node was asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failed<'w> {
+    pub(crate) trouble: &'w Trouble,
+    pub(crate) sent: Sent,
+}
+
+impl Failed<'_> {
+    pub(crate) fn at(self, node: &str) -> Error {
+        self.trouble.at(node, self.sent)
+    }
+}
 
 /// Why a request was not sent to the server that would have got it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +177,7 @@ pub(crate) struct Asking<'a> {
     replays: Vec<Replay>,
     missing: Vec<usize>,
     trips: u32,
+    written: Written,
     outcome: Option<Result<Generations, Trouble>>,
 }
 
@@ -166,9 +218,21 @@ impl<'a> Work<'a> {
                     let mut wave = Wave::default();
                     wave.takes(size, most);
                     let (asked, replays, missing) = (Vec::with_capacity(room), Vec::new(), Vec::new());
-                    let (trips, outcome) = (0, None);
-                    let asking =
-                        Asking { node, after, wave, asked, scopes, started, clock, replays, missing, trips, outcome };
+                    let (trips, written, outcome) = (0, Written::default(), None);
+                    let asking = Asking {
+                        node,
+                        after,
+                        wave,
+                        asked,
+                        scopes,
+                        started,
+                        clock,
+                        replays,
+                        missing,
+                        trips,
+                        written,
+                        outcome,
+                    };
                     parts.push(asking);
                     *known[node].insert(parts.len() - 1)
                 }
@@ -225,13 +289,14 @@ impl<'a> Work<'a> {
 
     /// The answer to the only ask.
     pub(crate) fn answer(&mut self) -> Answered<'_> {
-        self.answers().next().unwrap_or(Err(&Trouble::Unfinished))
+        self.answers().next().unwrap_or(Err(Failed { trouble: &Trouble::Unfinished, sent: Sent::Something }))
     }
 }
 
 impl Message for Asking<'_> {
     fn write(&mut self, node: &Node, server: &Server, batch: &mut Batch) {
-        let Asking { asked, scopes, replays, missing, trips, .. } = self;
+        let Asking { asked, scopes, replays, missing, trips, written, .. } = self;
+        written.again();
         *replays = node.pending_of(asked.iter().map(|asked| asked.ask.key).chain(scopes.iter()));
         for replay in replays {
             replay.push(batch);
@@ -251,11 +316,17 @@ impl Message for Asking<'_> {
         }
     }
 
+    #[cfg(feature = "tokio")]
+    fn take_back(&mut self) {
+        self.written.taken_back();
+    }
+
     fn scopes(&self) -> &[FarKey] {
         self.scopes
     }
 
     fn absorb(&mut self, node: &Node, replied: &mut Replied) -> Result<(), Trouble> {
+        self.written.answered();
         if let (Some(scope), Some(Some(generation))) = (self.scopes.first(), replied.generations.first())
             && node.identity.proves_several(scope, *generation, self.started, || self.clock.now())
         {
@@ -283,13 +354,18 @@ impl Part for Asking<'_> {
 impl Asking<'_> {
     /// The answers, and the places of their asks.
     fn answers(&mut self) -> impl Iterator<Item = (usize, Answered<'_>)> {
-        let Asking { asked, outcome, started, replays, .. } = self;
+        let Asking { asked, outcome, started, replays, written, .. } = self;
+        let (sent, repeated) = (written.sent(), written.in_vain());
         let outcome = outcome.as_ref().unwrap_or(&Err(Trouble::Unfinished)).as_ref();
+        let outcome = outcome.map_err(|trouble| Failed { trouble, sent });
         let (replays, proved) = (&*replays, *started);
         asked.iter_mut().map(move |Asked { ask, place, reply, unsent, .. }| {
             let replayed = replays.binary_search_by(|replay| replay.key.cmp(ask.key)).is_ok();
             let reply = reply.as_mut();
-            (*place, outcome.map(|generations| Answer { reply, unsent: *unsent, replayed, generations, proved }))
+            (
+                *place,
+                outcome.map(|generations| Answer { reply, unsent: *unsent, replayed, repeated, generations, proved }),
+            )
         })
     }
 

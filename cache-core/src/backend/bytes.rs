@@ -204,6 +204,8 @@ pub struct Seen {
     pub generations: Generations,
     /// Whether those come from memory.
     pub remembered: bool,
+    /// Whether the request was sent before, and not answered: a claim elsewhere may be one that this process won by it.
+    pub repeated: bool,
     /// The instant before the request was queued, or that of the remembered generations if it is earlier (rule R1).
     pub proved: Tick,
 }
@@ -303,6 +305,8 @@ pub struct Check {
     pub marked_stale: bool,
     /// How long the node will keep it.
     pub left: Option<Duration>,
+    /// See [`Seen::repeated`]: where a stale record stands, that may have given a claim by accident.
+    pub repeated: bool,
     /// The scopes' generations.
     pub generations: Generations,
     /// The instant before the request was queued.

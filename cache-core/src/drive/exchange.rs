@@ -74,10 +74,12 @@ where
     /// What the node answered: the near copy is renewed if it is what stands there, under the same generations.
     pub(super) fn validated(&mut self, answer: Result<Check>) -> Validated {
         let object = if std::mem::take(&mut self.near_unproved) { self.near.take() } else { None };
+        if let Ok(check) = &answer {
+            self.heard(check.repeated);
+        }
         let (Some(object), Some(far)) = (object, &self.state.far) else { return Validated::Changed };
         match answer {
             Ok(Check { token, marked_stale, generations, proved, .. }) => {
-                self.claims = false;
                 self.state.far_answered();
                 let same = token.is_some() && token == object.token();
                 let digest = generations.digest(far.epoch, self.scopes());
@@ -102,6 +104,7 @@ where
         let (key, Fence { token, digest, .. }) = (self.far_key.as_ref()?, self.fence?);
         self.observe(Count::Takeover);
         self.state.overdue.forget(&(self.visit.owned_key(), token, digest));
+        self.state.lost_claims.taken(token, || self.visit.owned_key());
         Some(Take { key, token, kept, lease: self.policy().lease })
     }
 
@@ -109,7 +112,7 @@ where
     pub(super) fn seen(&mut self, answer: Result<Seen>) -> Reading {
         let seen = match answer {
             Ok(seen) => {
-                self.claims = false;
+                self.heard(seen.repeated && seen.claim == Claim::Elsewhere);
                 self.state.far_answered();
                 seen
             }
@@ -147,7 +150,8 @@ where
         let fence = seen.token.map(|token| Fence { token, kept, digest, won: claim == Claim::Won });
         let fence = fence.filter(|fence| fence.won || found != Found::HigherVersion);
         self.fence = self.inherited().or(fence);
-        let is_lost = self.state.lost_claims.shows(|| self.visit.owned_key(), claim, seen.token, &self.state.clock);
+        let elsewhere = seen.token.filter(|_| claim == Claim::Elsewhere);
+        let is_lost = self.state.lost_claims.shows(|| self.visit.owned_key(), elsewhere, &self.state.clock);
         let age = match (claim, seen.token) {
             _ if is_lost => ClaimAge::Ownerless,
             (Claim::Elsewhere, Some(token)) if kept != Kept::Stub => {
@@ -157,6 +161,12 @@ where
             _ => ClaimAge::New,
         };
         Reading::Seen { found, claim, fenced: seen.token.is_some(), age }
+    }
+
+    /// The node answered. `in_vain`: it may have given this call a claim by a request that was sent before this one.
+    fn heard(&mut self, in_vain: bool) {
+        self.claims &= in_vain;
+        self.lose_claim();
     }
 
     /// The node did not answer. If it was not asked, or said no, there is no claim that could be lost.

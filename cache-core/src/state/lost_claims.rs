@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::backend::{Claim, Token};
+use crate::backend::Token;
 use crate::clock::{Clock, Tick};
 use crate::key::Key;
 
@@ -18,22 +18,29 @@ const REMEMBERED: usize = 4096;
 /// For how long, since the last one was lost. A server that was stopped carries out what it was sent when it goes on, and that
 /// may be long after.
 const SUSPECTED: Duration = Duration::from_secs(600);
+/// For how long after the first answer since: what the node was sent before, it carries out about then, but not always before
+/// what came later on another connection.
+const AFTERMATH: Duration = Duration::from_secs(1);
 /// How long a claim stands until it is taken for the lost one: by then, most loads elsewhere have ended theirs.
 const PROBATION: Duration = Duration::from_millis(100);
 
-/// Keys whose last request was not answered, if it could give or end a claim.
+/// Keys of which requests were not answered that could give or end a claim.
 #[derive(Debug, Default)]
 pub(crate) struct LostClaims {
     /// When all are forgotten, in nanoseconds; zero if there is nothing to forget, as a rule. Read without the lock.
     until: AtomicU64,
-    keys: Mutex<HashMap<Key, Option<Suspect>>>,
+    keys: Mutex<HashMap<Key, Lost>>,
 }
 
-/// The first claim that was seen since, and when.
-#[derive(Debug)]
-struct Suspect {
-    token: Token,
-    since: Tick,
+/// What one key has lost.
+#[derive(Debug, Default)]
+struct Lost {
+    /// How many requests were not answered: each has won one claim at most.
+    requests: u32,
+    /// When an answer came first since then.
+    answered: Option<Tick>,
+    /// The claim that was seen last, and since when.
+    suspect: Option<(Token, Tick)>,
 }
 
 impl LostClaims {
@@ -43,13 +50,13 @@ impl LostClaims {
         if keys.len() >= REMEMBERED || self.are_forgotten(now) {
             keys.clear();
         }
-        keys.insert(key, None);
+        let lost = keys.entry(key).or_default();
+        (lost.requests, lost.answered) = (lost.requests.saturating_add(1), None);
         self.until.store(now.after(SUSPECTED).as_nanos(), Ordering::Release);
     }
 
-    /// This is what came of a request. Whether it shows the claim that was lost. Then that is settled; so it is if there is no
-    /// such claim, or another one by now.
-    pub(crate) fn shows(&self, key: impl FnOnce() -> Key, claim: Claim, token: Option<Token>, clock: &Clock) -> bool {
+    /// An answer came, and this claim of somebody else is what it shows, if any. Whether it is one that was lost.
+    pub(crate) fn shows(&self, key: impl FnOnce() -> Key, elsewhere: Option<Token>, clock: &Clock) -> bool {
         let until = self.until.load(Ordering::Acquire);
         if until == 0 {
             return false;
@@ -61,19 +68,36 @@ impl LostClaims {
             return false;
         }
         let (key, mut keys) = (key(), self.keys());
-        let Some(suspect) = keys.get_mut(&key) else { return false };
-        let claimed = token.filter(|_| claim == Claim::Elsewhere);
-        match (claimed, &suspect) {
-            (Some(token), None) => {
-                *suspect = Some(Suspect { token, since: now });
-                false
-            }
-            (Some(token), Some(first)) if token == first.token && now.since(first.since) < PROBATION => false,
-            (claimed, first) => {
-                let shows = claimed.is_some() && claimed == first.as_ref().map(|first| first.token);
-                keys.remove(&key);
-                shows
-            }
+        let Some(lost) = keys.get_mut(&key) else { return false };
+        let answered = *lost.answered.get_or_insert(now);
+        match (elsewhere, lost.suspect) {
+            (Some(token), Some((suspect, since))) if token == suspect => return now.since(since) >= PROBATION,
+            _ if now.since(answered) > AFTERMATH => self.forget(&key, keys),
+            (elsewhere, _) => lost.suspect = elsewhere.map(|token| (token, now)),
+        }
+        false
+    }
+
+    /// This claim is about to be taken over.
+    pub(crate) fn taken(&self, token: Token, key: impl FnOnce() -> Key) {
+        if self.until.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let (key, mut keys) = (key(), self.keys());
+        let Some(lost) = keys.get_mut(&key).filter(|lost| lost.suspect.is_some_and(|(suspect, _)| suspect == token))
+        else {
+            return;
+        };
+        (lost.requests, lost.suspect) = (lost.requests - 1, None);
+        if lost.requests == 0 {
+            self.forget(&key, keys);
+        }
+    }
+
+    fn forget(&self, key: &Key, mut keys: MutexGuard<'_, HashMap<Key, Lost>>) {
+        keys.remove(key);
+        if keys.is_empty() {
+            self.until.store(0, Ordering::Release);
         }
     }
 
@@ -81,7 +105,7 @@ impl LostClaims {
         self.until.load(Ordering::Acquire) <= now.as_nanos()
     }
 
-    fn keys(&self) -> MutexGuard<'_, HashMap<Key, Option<Suspect>>> {
+    fn keys(&self) -> MutexGuard<'_, HashMap<Key, Lost>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -110,35 +134,63 @@ mod tests {
             lost
         }
 
-        /// Whether the lost claim of a key is what is seen so much later: somebody else's claim, with this token.
+        /// Whether a claim elsewhere, with this token, is taken for the lost one of the key so much later.
         fn shows(&self, number: usize, token: u64, later: Duration) -> bool {
-            self.sees(number, Claim::Elsewhere, token, later)
+            self.sees(number, Some(Token(token)), later)
         }
 
-        fn sees(&self, number: usize, claim: Claim, token: u64, later: Duration) -> bool {
+        fn sees(&self, number: usize, elsewhere: Option<Token>, later: Duration) -> bool {
             self.clock.advance(later);
-            self.claims.shows(|| key(number), claim, Some(Token(token)), &Clock::Manual(self.clock.clone()))
+            self.claims.shows(|| key(number), elsewhere, &Clock::Manual(self.clock.clone()))
+        }
+
+        fn take(&self, number: usize, token: u64) {
+            self.claims.taken(Token(token), || key(number));
         }
     }
 
+    const NONE: Duration = Duration::ZERO;
+
     #[test]
-    fn a_claim_that_stands_unchanged_is_the_lost_one_once() {
-        let (none, lost) = (Duration::ZERO, Lost::of(&[1, 2]));
-        assert!(!lost.shows(1, 7, none) && !lost.shows(1, 7, PROBATION / 2), "it may be a load elsewhere");
-        assert!(lost.shows(1, 7, PROBATION / 2), "nobody has used it");
-        assert!(!lost.shows(1, 7, none), "and that has been made use of");
-        assert!(!lost.shows(3, 7, none) && !lost.shows(3, 7, PROBATION), "another key lost nothing");
-        assert!(!lost.shows(2, 7, none) && lost.shows(2, 7, PROBATION), "since it was first seen");
+    fn a_claim_that_stands_unchanged_is_the_lost_one_until_it_is_taken() {
+        let lost = Lost::of(&[1, 2]);
+        assert!(!lost.shows(1, 7, NONE) && !lost.shows(1, 7, PROBATION / 2), "it may be a load elsewhere");
+        assert!(lost.shows(1, 7, PROBATION / 2) && lost.shows(1, 7, 2 * AFTERMATH), "nobody has used it");
+        lost.take(1, 7);
+        assert!(!lost.shows(1, 7, NONE) && !lost.shows(1, 7, PROBATION), "one request has won one claim");
+        assert!(!lost.shows(3, 7, NONE) && !lost.shows(3, 7, PROBATION), "another key lost nothing");
+        assert!(!lost.shows(2, 7, NONE) && lost.shows(2, 7, PROBATION), "since it was first seen");
+        lost.take(2, 7);
+        assert_eq!(lost.claims.until.load(Ordering::Relaxed), 0, "nothing is left to be looked for");
     }
 
     #[test]
-    fn another_claim_settles_it_and_so_does_none() {
-        for (claim, token) in [(Claim::Elsewhere, 8), (Claim::Won, 7), (Claim::Nobody, 7)] {
+    fn what_was_sent_before_may_be_carried_out_after_the_first_answer() {
+        for first in [None, Some(Token(6))] {
             let lost = Lost::of(&[1]);
-            assert!(!lost.shows(1, 7, Duration::ZERO));
-            assert!(!lost.sees(1, claim, token, PROBATION), "{claim:?}");
-            assert!(!lost.shows(1, 7, PROBATION) && !lost.shows(1, 7, 2 * PROBATION), "{claim:?}");
+            assert!(!lost.sees(1, first, NONE));
+            assert!(!lost.shows(1, 7, AFTERMATH) && lost.shows(1, 7, PROBATION), "{first:?}");
         }
+    }
+
+    #[test]
+    fn a_claim_that_comes_later_is_not_the_lost_one() {
+        for first in [None, Some(Token(6))] {
+            let lost = Lost::of(&[1]);
+            assert!(!lost.sees(1, first, NONE));
+            let later = AFTERMATH + Duration::from_nanos(1);
+            assert!(!lost.shows(1, 7, later) && !lost.shows(1, 7, PROBATION), "{first:?}");
+        }
+    }
+
+    #[test]
+    fn of_two_requests_each_may_have_won_one() {
+        let lost = Lost::of(&[1, 1]);
+        assert!(!lost.shows(1, 7, NONE) && lost.shows(1, 7, PROBATION));
+        lost.take(1, 7);
+        assert!(!lost.shows(1, 8, NONE) && lost.shows(1, 8, PROBATION), "the other one's");
+        lost.take(1, 8);
+        assert!(!lost.shows(1, 9, NONE) && !lost.shows(1, 9, PROBATION));
     }
 
     #[test]

@@ -68,7 +68,6 @@ impl Connection {
         channel.exchange(budget, &node.counters).map_err(|trouble| match trouble {
             Trouble::Dead(why) | Trouble::Torn(why) => Trouble::Connect(why),
             Trouble::TimedOut(after) => Trouble::Unreached(after),
-            Trouble::Broken(broken) => Trouble::Stranger(broken),
             other => other,
         })?;
         let mut replied = Replied::default();

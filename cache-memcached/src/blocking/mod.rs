@@ -67,8 +67,9 @@ impl BytesBackend for Memcached {
         let errand = self.errand("validate");
         let mut work = self.run_now(errand, self.validate_asks(keys), scopes);
         let accidents = self.accident_asks(keys, work.answers());
-        self.run_now(errand, accidents, &[]);
-        each(keys, work.answers(), |(key, answer)| self.checked(key, answer))
+        let mut accidents = self.run_now(errand, accidents, &[]);
+        let mut accidents = accidents.answers();
+        each(keys, work.answers(), |(key, answer)| self.checked(key, answer, &mut accidents))
     }
 
     fn invalidate(&self, keys: &[FarKey], strength: Strength, region: &FarKey) -> Vec<Invalidated> {
@@ -113,8 +114,8 @@ impl Memcached {
     fn fill_split_now(&self, errand: Errand, fill: &Fill<'_>, split: &Split<'_>, scopes: &[FarKey]) -> Result<Filled> {
         let mut standing = self.run_now(errand, self.standing_ask(fill), &[]);
         let accidents = self.accident_asks(std::slice::from_ref(fill.key), standing.answers());
-        self.run_now(errand, accidents, &[]);
-        if let Some(superseded) = self.standing(fill, standing.answer())? {
+        let mut accidents = self.run_now(errand, accidents, &[]);
+        if let Some(superseded) = self.standing(fill, standing.answer(), &mut accidents.answers())? {
             return Ok(superseded);
         }
         let mut parts = self.run_now(errand, self.part_fill_asks(fill, split), &[]);

@@ -16,9 +16,9 @@ use crate::proto::{Code, Key, Named, Reply, Request};
 use crate::server::Server;
 #[cfg(feature = "tokio")]
 use crate::sizes::{self, Sizes};
-use crate::trouble::Trouble;
+use crate::trouble::{Sent, Trouble};
 use crate::waves::{AtOnce, Wave};
-use crate::work::{Message, Part};
+use crate::work::{Message, Part, Written};
 
 /// How long a line of a classic `get` gets, in bytes: half of what a server reads at once (16 KiB). It answers each line
 /// by itself, so many short ones cost more; one that it does not see the end of costs it another buffer.
@@ -47,6 +47,7 @@ pub(super) struct Plain<'a> {
     /// How many of them are answered, and how many were said.
     answered: usize,
     said: usize,
+    written: Written,
     /// The values that were not sent, by the numbers of their requests: larger than this, the largest that the server
     /// takes. It would delete the old value.
     too_large: Vec<(usize, usize)>,
@@ -142,8 +143,8 @@ impl<'a> Said<'a> {
         let place = found.unwrap_or_else(|place| {
             let (places, replies) = (SmallVec::with_capacity(self.room), SmallVec::new());
             let (lines, too_large) = (lines(), Vec::new());
-            let (at_once, answered, said, failed) = (AtOnce::ALL, 0, 0, None);
-            let part = Plain { node, lines, places, at_once, answered, said, too_large, replies, failed };
+            let (at_once, answered, said, written, failed) = (AtOnce::ALL, 0, 0, Written::default(), None);
+            let part = Plain { node, lines, places, at_once, answered, said, written, too_large, replies, failed };
             self.parts.insert(place, part);
             place
         });
@@ -157,7 +158,7 @@ impl<'a> Said<'a> {
         }
         let part = self.parts.first_mut();
         let answer = part.and_then(|part| part.answers(client, read).next());
-        answer.map_or_else(|| Err(Trouble::closed(false).at("?")), |(_, answer)| answer)
+        answer.map_or_else(|| Err(Trouble::Unfinished.at("?", Sent::Nothing)), |(_, answer)| answer)
     }
 
     /// Each answer, in order.
@@ -248,7 +249,7 @@ impl<'a> Plain<'a> {
         client: &Memcached,
         read: fn(Reply) -> Read<T>,
     ) -> impl Iterator<Item = (usize, Result<T>)> {
-        let Plain { node, places, answered, too_large, replies, failed, .. } = self;
+        let Plain { node, places, answered, said, too_large, replies, failed, .. } = self;
         let node = client.nodes().node(*node);
         let mut replies = mem::take(replies).into_iter();
         let mut too_large = too_large.iter().peekable();
@@ -256,7 +257,7 @@ impl<'a> Plain<'a> {
         mem::take(places).into_iter().enumerate().map(move |(number, place)| {
             let limit = too_large.next_if(|(too_large, _)| *too_large == number);
             let answer = match limit {
-                _ if number >= *answered => Err(failed.at(&node.name)),
+                _ if number >= *answered => Err(failed.at(&node.name, sent_of(number, *said))),
                 Some((_, limit)) => Err(Error::new(
                     Kind::Backend,
                     format!(
@@ -267,7 +268,7 @@ impl<'a> Plain<'a> {
                 None => match replies.next().map(read) {
                     Some(Ok(answer)) => Ok(answer),
                     Some(Err(reply)) => Err(node.odd(Some(&reply))),
-                    None => Err(Trouble::closed(false).at(&node.name)),
+                    None => Err(Trouble::closed(false).at(&node.name, Sent::Something)),
                 },
             };
             (place, answer)
@@ -278,7 +279,7 @@ impl<'a> Plain<'a> {
     fn list(&mut self, client: &Memcached) -> Result<BTreeMap<String, String>> {
         let node = client.nodes().node(self.node);
         if let Some(trouble) = self.failed.take() {
-            return Err(trouble.at(&node.name));
+            return Err(trouble.at(&node.name, self.written.sent()));
         }
         let figure = |reply: Reply| match reply.code {
             Code::Stat(figure) => Some(Ok(*figure)),
@@ -290,8 +291,8 @@ impl<'a> Plain<'a> {
 
     /// Those that are missing are left out of an answer. Where the server failed in the midst of it, nobody knows.
     fn found(&mut self, client: &Memcached) -> impl Iterator<Item = (usize, Result<Option<Item>>)> {
-        let Plain { node, places, replies, failed, lines, .. } = self;
-        let node = client.nodes().node(*node);
+        let Plain { node, places, said, replies, failed, lines, .. } = self;
+        let (node, said) = (client.nodes().node(*node), *said);
         let failed = failed.take().unwrap_or(Trouble::Unfinished);
         let odd = replies.pop();
         // As far as there are answers.
@@ -300,12 +301,12 @@ impl<'a> Plain<'a> {
             Lines::Requests(_) => Vec::new(),
         }
         .into_iter();
-        mem::take(places).into_iter().map(move |place| {
+        mem::take(places).into_iter().enumerate().map(move |(number, place)| {
             let found = match (found.next(), &odd) {
                 (Some(Some(item)), _) => Ok(Some(item)),
                 (Some(None), None) => Ok(None),
                 (Some(None), Some(reply)) => Err(node.odd(Some(reply))),
-                (None, _) => Err(failed.at(&node.name)),
+                (None, _) => Err(failed.at(&node.name, sent_of(number, said))),
             };
             (place, found)
         })
@@ -314,7 +315,8 @@ impl<'a> Plain<'a> {
 
 impl Message for Plain<'_> {
     fn write(&mut self, _: &Node, server: &Server, batch: &mut Batch) {
-        let Plain { lines, at_once, answered, said, too_large, .. } = self;
+        let Plain { lines, at_once, answered, said, written, too_large, .. } = self;
+        written.again();
         let mut wave = Wave::default();
         *said = *answered;
         too_large.retain(|(number, _)| number < answered);
@@ -342,7 +344,16 @@ impl Message for Plain<'_> {
         }
     }
 
+    #[cfg(feature = "tokio")]
+    fn take_back(&mut self) {
+        self.written.taken_back();
+        if !self.written.in_vain() {
+            self.said = self.answered;
+        }
+    }
+
     fn absorb(&mut self, _: &Node, replied: &mut Replied) -> Result<(), Trouble> {
+        self.written.answered();
         let answered = mem::replace(&mut self.answered, self.said);
         match &mut self.lines {
             Lines::Requests(_) => self.replies.extend(replied.replies.drain(..)),
@@ -375,6 +386,11 @@ impl Part for Plain<'_> {
     fn is_done(&self) -> bool {
         self.failed.is_some() || self.answered == self.places.len()
     }
+}
+
+/// Whether this request was written, where those up to `said` were.
+fn sent_of(number: usize, said: usize) -> Sent {
+    if number < said { Sent::Something } else { Sent::Nothing }
 }
 
 /// The next of these keys that are asked for in one line, of so many bytes if it has more than one of them.

@@ -445,7 +445,7 @@ async fn introduced(reader: &mut Reader, writer: &Writer, inbox: &mut Inbox) -> 
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(failed(error)),
         }
-        if replies.absorb(&question.awaited, inbox, ANY).map_err(Trouble::Stranger)? == Absorbed::Complete {
+        if replies.absorb(&question.awaited, inbox, ANY).map_err(Trouble::Broken)? == Absorbed::Complete {
             let mut whole = Vec::new();
             replies.take(&mut whole);
             return Server::introduce(&whole);

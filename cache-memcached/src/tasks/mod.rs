@@ -85,8 +85,9 @@ impl AsyncBytesBackend for Memcached {
             let errand = self.errand("validate");
             let mut work = self.run(errand, self.validate_asks(keys), scopes).await;
             let accidents = self.accident_asks(keys, work.answers());
-            self.run(errand, accidents, &[]).await;
-            each(keys, work.answers(), |(key, answer)| self.checked(key, answer))
+            let mut accidents = self.run(errand, accidents, &[]).await;
+            let mut accidents = accidents.answers();
+            each(keys, work.answers(), |(key, answer)| self.checked(key, answer, &mut accidents))
         })
     }
 
@@ -149,8 +150,8 @@ impl Memcached {
     ) -> Result<Filled> {
         let mut standing = self.run(errand, self.standing_ask(fill), &[]).await;
         let accidents = self.accident_asks(std::slice::from_ref(fill.key), standing.answers());
-        self.run(errand, accidents, &[]).await;
-        if let Some(superseded) = self.standing(fill, standing.answer())? {
+        let mut accidents = self.run(errand, accidents, &[]).await;
+        if let Some(superseded) = self.standing(fill, standing.answer(), &mut accidents.answers())? {
             return Ok(superseded);
         }
         let mut parts = self.run(errand, self.part_fill_asks(fill, split), &[]).await;

@@ -164,6 +164,7 @@ impl Queue {
         }
         if let Some(bound) = self.bound_of(requests, bytes) {
             self.batch.bytes.truncate(before);
+            message.take_back();
             return Err(Trouble::Crowded(bound));
         }
         let role = match (self.writing, self.requests) {

@@ -17,6 +17,7 @@ mod many;
 mod parts;
 mod parts_of_processes;
 mod rows;
+mod sent;
 mod spans;
 mod stage;
 mod suite;

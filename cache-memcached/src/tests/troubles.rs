@@ -43,12 +43,13 @@ pub(super) fn served(serve: impl Fn(TcpStream) + Send + 'static) -> u16 {
 }
 
 /// Reads one line and, if it is the question, the second one.
-fn question(stream: &mut TcpStream) {
+pub(super) fn question(stream: &mut TcpStream) -> String {
     let mut bytes = [0; 512];
-    let _ = stream.read(&mut bytes);
+    let count = stream.read(&mut bytes).unwrap_or(0);
+    String::from_utf8_lossy(&bytes[..count]).into_owned()
 }
 
-const INTRODUCTION: &[u8] = b"VERSION 1.6.18\r\nSTAT item_size_max 1048576\r\nEND\r\n";
+pub(super) const INTRODUCTION: &[u8] = b"VERSION 1.6.18\r\nSTAT item_size_max 1048576\r\nEND\r\n";
 
 /// A memcached as far as its introduction, which answers the first request like this.
 pub(super) fn introduced(answer: &'static [u8]) -> u16 {

@@ -32,8 +32,8 @@ impl BytesBackend for SimFar {
     fn validate(&self, keys: &[FarKey], scopes: &[FarKey]) -> Vec<Result<Check>> {
         let answers = self.run_now(Pipeline::new(self, self.validate_asks(keys), scopes, Memory::Pass));
         let accidents = self.accident_asks(keys, &answers);
-        self.run_now(Pipeline::new(self, accidents, &[], Memory::Pass));
-        keys.iter().zip(answers).map(|(key, answer)| self.checked(key, answer)).collect()
+        let mut accidents = self.run_now(Pipeline::new(self, accidents, &[], Memory::Pass)).into_iter();
+        keys.iter().zip(answers).map(|(key, answer)| self.checked(key, answer, &mut accidents)).collect()
     }
 
     fn invalidate(&self, keys: &[FarKey], strength: Strength, _region: &FarKey) -> Vec<Invalidated> {

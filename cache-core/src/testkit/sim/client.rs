@@ -54,8 +54,16 @@ struct State {
 /// A request that was sent, or was not.
 struct Travel {
     mailbox: Option<Mailbox>,
+    repeated: bool,
     reply_at: Tick,
     give_up_at: Tick,
+}
+
+/// What came of a request that was answered.
+pub(super) struct Delivered {
+    pub(super) replies: Vec<Reply>,
+    /// Whether it was sent before, and that was not answered.
+    pub(super) repeated: bool,
 }
 
 pub(super) const CUT: &str = "the node cannot be reached";
@@ -109,7 +117,7 @@ impl SimFar {
     /// to no rule. `None` is no answer in time; what was sent may be executed all the same.
     pub async fn send_raw(&self, key: &FarKey, commands: Vec<Command>) -> Option<Vec<Reply>> {
         let travel = self.send(Request { part: 0, node: self.owner(key), commands }).ok()?;
-        self.arrival(travel).await.ok()
+        self.arrival(travel).await.ok().map(|delivered| delivered.replies)
     }
 
     /// Its number: the first client of the nodes is 0.
@@ -189,21 +197,25 @@ impl SimFar {
         }
     }
 
-    fn exchange_now(&self, request: Request) -> Result<Vec<Reply>, &'static str> {
+    fn exchange_now(&self, request: Request) -> Result<Delivered, &'static str> {
         if request.commands.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Delivered { replies: Vec::new(), repeated: false });
         }
         let fate = self.depart(request.node)?;
         let now = self.now();
         let due = match fate {
             Fate::LoseRequest => return Err(SILENT),
-            Fate::Deliver | Fate::LoseReply => now,
+            Fate::Deliver | Fate::LoseReply | Fate::Repeat => now,
             Fate::Late(by) => now.after(by),
         };
+        let repeated = fate == Fate::Repeat;
+        if repeated {
+            drop(self.post(&request, |_| due));
+        }
         let mailbox = self.post(&request, |_| due);
         self.nodes().deliver();
         match (fate, mailbox.progress()) {
-            (Fate::Deliver, Progress::Replies(replies)) => Ok(replies),
+            (Fate::Deliver | Fate::Repeat, Progress::Replies(replies)) => Ok(Delivered { replies, repeated }),
             (_, Progress::Reset) => Err(RESET),
             _ => Err(SILENT),
         }
@@ -212,7 +224,8 @@ impl SimFar {
     fn send(&self, request: Request) -> Result<Travel, &'static str> {
         let now = self.now();
         if request.commands.is_empty() {
-            return Ok(Travel { mailbox: Some(self.post(&request, |_| now)), reply_at: now, give_up_at: now });
+            let mailbox = Some(self.post(&request, |_| now));
+            return Ok(Travel { mailbox, repeated: false, reply_at: now, give_up_at: now });
         }
         let fate = self.depart(request.node)?;
         let (arrives, back, pauses, give_up_at) = {
@@ -224,28 +237,40 @@ impl SimFar {
             (arrives, random.between(&faults.reply_delay), pauses, now.after(faults.io_timeout))
         };
         let mut at = match fate {
-            Fate::LoseRequest => return Ok(Travel { mailbox: None, reply_at: Tick::NEVER, give_up_at }),
-            Fate::Deliver | Fate::LoseReply => arrives,
+            Fate::LoseRequest => {
+                return Ok(Travel { mailbox: None, repeated: false, reply_at: Tick::NEVER, give_up_at });
+            }
+            Fate::Deliver | Fate::LoseReply | Fate::Repeat => arrives,
             Fate::Late(by) => give_up_at.after(by),
         };
         let mut last = at;
-        let mailbox = self.post(&request, |place| {
-            last = at;
-            at = at.after(pauses[place]);
-            last
-        });
-        let reply_at = if fate == Fate::Deliver { last.after(back) } else { Tick::NEVER };
-        Ok(Travel { mailbox: Some(mailbox), reply_at, give_up_at })
+        let mut post = || {
+            self.post(&request, |place| {
+                last = at;
+                at = at.after(pauses[place]);
+                last
+            })
+        };
+        let repeated = fate == Fate::Repeat;
+        if repeated {
+            drop(post());
+        }
+        let mailbox = Some(post());
+        let is_answered = matches!(fate, Fate::Deliver | Fate::Repeat);
+        let reply_at = if is_answered { last.after(back) } else { Tick::NEVER };
+        Ok(Travel { mailbox, repeated, reply_at, give_up_at })
     }
 
-    async fn arrival(&self, travel: Travel) -> Result<Vec<Reply>, &'static str> {
-        let Travel { mailbox, reply_at, give_up_at } = travel;
+    async fn arrival(&self, travel: Travel) -> Result<Delivered, &'static str> {
+        let Travel { mailbox, repeated, reply_at, give_up_at } = travel;
         let clock = self.nodes().clock().clone();
         clock.sleep_until(reply_at.min(give_up_at)).await;
         loop {
             self.nodes().deliver();
             match mailbox.as_ref().map(Mailbox::progress) {
-                Some(Progress::Replies(replies)) if reply_at <= give_up_at => return Ok(replies),
+                Some(Progress::Replies(replies)) if reply_at <= give_up_at => {
+                    return Ok(Delivered { replies, repeated });
+                }
                 Some(Progress::Reset) => return Err(RESET),
                 _ if clock.now() >= give_up_at => return Err(SILENT),
                 _ => clock.sleep_until(clock.now().after(LOOK_AGAIN).min(give_up_at)).await,

@@ -1,7 +1,7 @@
 //! What can happen to a request on its way, drawn from a client's seed or ordered by a test.
 //!
-//! Invariant: a request that leaves is executed at most once, and its sender cannot tell a lost request from a lost
-//! reply.
+//! Invariant: a request that leaves is executed at most once, unless its connection died and it was sent again; and its
+//! sender cannot tell a lost request from a lost reply.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub struct Faults {
     pub lose_request: f64,
     /// How often it is executed, but its reply is lost.
     pub lose_reply: f64,
+    /// How often it is executed, its connection dies, and it is sent again.
+    pub repeat: f64,
     /// How often it is executed only after its client gave it up.
     pub late: f64,
     /// How long after that, at most.
@@ -38,6 +40,7 @@ impl Faults {
             pause: Duration::ZERO,
             lose_request: 0.0,
             lose_reply: 0.0,
+            repeat: 0.0,
             late: 0.0,
             late_by: Duration::from_secs(1),
             io_timeout: Duration::from_millis(500),
@@ -52,7 +55,7 @@ impl Faults {
 
     /// The delays, and each of the losses in one request of fifty.
     pub fn losses() -> Self {
-        Faults { lose_request: 0.02, lose_reply: 0.02, late: 0.02, ..Faults::delays() }
+        Faults { lose_request: 0.02, lose_reply: 0.02, repeat: 0.02, late: 0.02, ..Faults::delays() }
     }
 
     pub(super) fn draw(&self, random: &mut Random) -> Fate {
@@ -62,6 +65,8 @@ impl Faults {
             Fate::LoseReply
         } else if random.happens(self.late) {
             Fate::Late(random.between(&(Duration::ZERO..=self.late_by)))
+        } else if self.repeat > 0.0 && random.happens(self.repeat) {
+            Fate::Repeat
         } else {
             Fate::Deliver
         }
@@ -83,6 +88,9 @@ pub enum Fate {
     LoseRequest,
     /// It is executed; the client sees an error.
     LoseReply,
+    /// It is executed, its connection dies before the reply comes, and the client sends it again: that is executed too, and
+    /// answered.
+    Repeat,
     /// The client sees an error; so long afterwards it is executed.
     Late(Duration),
 }

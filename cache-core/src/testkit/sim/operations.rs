@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::client::SimFar;
-use super::pipeline::{Answer, Ask, trouble};
+use super::pipeline::{Answer, Ask, trouble, unanswered};
 use crate::backend::{
     Check, Claim, Fill, FillOutcome, Filled, HandBack, Invalidated, Kept, Lease, Read, Returned, Seen, Strength, Take,
     Token,
@@ -69,6 +69,7 @@ impl SimFar {
             record: reply.value.filter(|value| !value.is_empty()),
             generations: answer.generations,
             remembered: answer.remembered,
+            repeated: answer.repeated,
             proved: answer.proved,
         })
     }
@@ -139,14 +140,24 @@ impl SimFar {
         asks
     }
 
-    pub(super) fn checked(&self, key: &FarKey, answer: Result<Answer>) -> Result<Check> {
+    /// `accidents`: what came of the claims that were to go back, in order.
+    pub(super) fn checked(
+        &self,
+        key: &FarKey,
+        answer: Result<Answer>,
+        accidents: &mut impl Iterator<Item = Result<Answer>>,
+    ) -> Result<Check> {
         let answer = answer?;
         let reply = answer.replies.first().filter(|reply| matches!(reply.code, Code::Hd | Code::En));
         let Some(reply) = reply else { return Err(self.odd(key, "no item")) };
+        if reply.won && accidents.next().is_some_and(|undone| undone.is_err()) {
+            return Err(unanswered("a claim that came by accident did not go back", self.owner(key)));
+        }
         Ok(Check {
             token: token(reply).filter(|_| reply.size.is_some_and(|size| size > 0)),
             marked_stale: reply.stale,
             left: left(reply),
+            repeated: answer.repeated,
             generations: answer.generations,
             proved: answer.proved,
         })

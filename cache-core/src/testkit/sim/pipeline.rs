@@ -4,7 +4,7 @@
 //! when a generation was missing and had to be made, the item is read again together with it. Were it not, a token
 //! from before a restart could be handed out with generations from after it, and both would pass as current.
 
-use super::client::{CUT, SimFar};
+use super::client::{CUT, Delivered, SimFar};
 use super::pending::{Due, Replay};
 use crate::clock::Tick;
 use crate::error::{Error, Kind, Result};
@@ -29,6 +29,7 @@ pub(super) struct Answer {
     pub(super) replies: Vec<Reply>,
     pub(super) generations: Generations,
     pub(super) remembered: bool,
+    pub(super) repeated: bool,
     pub(super) proved: Tick,
 }
 
@@ -63,6 +64,7 @@ struct Part {
     replays: Vec<Replay>,
     missing: Vec<usize>,
     trips: u32,
+    repeated: bool,
     outcome: Option<Result<Generations, &'static str>>,
 }
 
@@ -126,11 +128,14 @@ impl Pipeline {
     }
 
     /// Takes in what came of a request.
-    pub(super) fn absorb(&mut self, client: &SimFar, index: usize, result: Result<Vec<Reply>, &'static str>) {
+    pub(super) fn absorb(&mut self, client: &SimFar, index: usize, result: Result<Delivered, &'static str>) {
         let Pipeline { asks, scopes, parts, started } = self;
         let part = &mut parts[index];
         let mut replies = match result {
-            Ok(replies) => replies.into_iter(),
+            Ok(Delivered { replies, repeated }) => {
+                part.repeated |= repeated;
+                replies.into_iter()
+            }
             Err(reason) => {
                 part.outcome = Some(Err(reason));
                 return;
@@ -181,9 +186,11 @@ impl Pipeline {
                         replies,
                         generations: generations.clone(),
                         remembered: part.recalled.is_some(),
+                        repeated: part.repeated,
                         proved: part.recalled.as_ref().map_or(started, |(_, dated)| started.min(*dated)),
                     }),
-                    Some(Err(CUT)) => Err(trouble(CUT, part.node)),
+                    // What was asked before the way was cut may have been done.
+                    Some(Err(CUT)) if part.trips == 0 => Err(trouble(CUT, part.node)),
                     Some(Err(reason)) => Err(unanswered(reason, part.node)),
                     None => Err(unanswered("the request was not finished", part.node)),
                 });
@@ -203,12 +210,13 @@ impl Part {
             replays: Vec::new(),
             missing: Vec::new(),
             trips: 0,
+            repeated: false,
             outcome: None,
         }
     }
 }
 
-fn unanswered(reason: &str, node: usize) -> Error {
+pub(super) fn unanswered(reason: &str, node: usize) -> Error {
     Error::new(Kind::Unanswered, reason).with("node", node.to_string())
 }
 

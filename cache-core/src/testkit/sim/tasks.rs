@@ -46,8 +46,8 @@ impl AsyncBytesBackend for SimFar {
         Box::pin(async move {
             let answers = self.run(Pipeline::new(self, self.validate_asks(keys), scopes, Memory::Pass)).await;
             let accidents = self.accident_asks(keys, &answers);
-            self.run(Pipeline::new(self, accidents, &[], Memory::Pass)).await;
-            keys.iter().zip(answers).map(|(key, answer)| self.checked(key, answer)).collect()
+            let mut accidents = self.run(Pipeline::new(self, accidents, &[], Memory::Pass)).await.into_iter();
+            keys.iter().zip(answers).map(|(key, answer)| self.checked(key, answer, &mut accidents)).collect()
         })
     }
 

@@ -264,8 +264,8 @@ impl Plot {
     }
 
     fn loses(&self) -> bool {
-        let Faults { lose_request, lose_reply, late, .. } = self.faults;
-        lose_request + lose_reply + late > 0.0
+        let Faults { lose_request, lose_reply, repeat, late, .. } = self.faults;
+        lose_request + lose_reply + repeat + late > 0.0
     }
 
     pub fn rules(&self) -> Rules {

@@ -13,7 +13,7 @@ pub fn plot_of(seed: u64, lasts: Duration) -> (&'static str, Plot) {
     let rough = |tiers| {
         let plot = busy(Plot::rough(tiers), lasts);
         // Rarer than in short runs: between two troubles loads are judged as well.
-        let faults = Faults { lose_request: 0.002, lose_reply: 0.002, late: 0.002, ..plot.faults };
+        let faults = Faults { lose_request: 0.002, lose_reply: 0.002, repeat: 0.002, late: 0.002, ..plot.faults };
         Plot { faults, every: 400 * MILLI, hang_up: 10, ..plot }
     };
     match seed % PLOTS {
