@@ -19,7 +19,9 @@ twins! {
     so_is_one_whose_value_was_not_stored,
     so_is_one_that_was_not_handed_back,
     the_claim_of_another_process_is_left_to_it,
-    an_answer_ends_the_suspicion,
+    a_takeover_ends_the_suspicion,
+    a_fresh_record_ends_the_suspicion,
+    a_claim_that_could_not_be_taken_is_taken_by_the_next_call,
 }
 
 /// Two processes, of which neither waits for the other for more than a second, and a clock that leaps over waits.
@@ -122,7 +124,7 @@ fn the_claim_of_another_process_is_left_to_it(face: Face) {
     });
 }
 
-fn an_answer_ends_the_suspicion(face: Face) {
+fn a_takeover_ends_the_suspicion(face: Face) {
     in_time(move || {
         let (_, [here, there], _ticking) = scene();
         let numbers = numbers();
@@ -139,6 +141,39 @@ fn an_answer_ends_the_suspicion(face: Face) {
             (1, 1),
             "it loads there, and is waited for"
         );
+    });
+}
+
+fn a_fresh_record_ends_the_suspicion(face: Face) {
+    in_time(move || {
+        let (_, [here, there], _ticking) = scene();
+        let numbers = numbers();
+        assert_eq!(ask(face, &there, numbers, 1, 4), 4);
+        here.far.order(Fate::LoseReply);
+        assert_eq!(ask(face, &here, numbers, 1, 5), 5);
+        assert_eq!(ask(face, &here, numbers, 1, 6), 4);
+        face.invalidate(there.region.invalidate("numbers", 1u32)).unwrap();
+        let elsewhere = load_elsewhere(&there, 1);
+        assert_eq!(ask(face, &here, numbers, 1, 7), 7);
+        drop(elsewhere);
+        assert_eq!((here.count("takeovers"), here.count("patience_spent")), (0, 1));
+    });
+}
+
+fn a_claim_that_could_not_be_taken_is_taken_by_the_next_call(face: Face) {
+    in_time(move || {
+        let (network, [here, _], _ticking) = scene();
+        let numbers = numbers();
+        here.far.order(Fate::LoseReply);
+        assert_eq!(ask(face, &here, numbers, 1, 5), 5);
+        assert_eq!(face.get::<u64, _>(here.region.get("numbers", 1u32)).unwrap(), None);
+        network.clock.advance(SECOND / 4);
+        here.far.order(Fate::Deliver);
+        here.far.order(Fate::Refuse);
+        assert_eq!(ask(face, &here, numbers, 1, 6), 6, "the take is not sent");
+        assert_eq!((stored(&network, 1), here.count("takeovers")), (None, 1));
+        assert_eq!(ask(face, &here, numbers, 1, 7), 7);
+        assert_eq!((stored(&network, 1), here.count("patience_spent")), (Some(7), 0));
     });
 }
 

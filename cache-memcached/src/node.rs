@@ -108,14 +108,14 @@ impl Node {
     }
 
     /// It gave a reply that should not have come, or none.
-    pub(crate) fn odd(&self, reply: Option<&Reply>) -> Error {
+    pub(crate) fn odd(&self, kind: Kind, reply: Option<&Reply>) -> Error {
         let said = match reply.map(|reply| &reply.code) {
             Some(Code::ServerError(text)) => format!("the node answered `SERVER_ERROR {text}`"),
             Some(Code::ClientError(text)) => format!("the node answered `CLIENT_ERROR {text}`"),
             Some(code) => format!("the node answered {code:?}, which was not expected"),
             None => "the node answered nothing".to_owned(),
         };
-        Error::new(Kind::Backend, said).with("node", &self.name)
+        Error::new(kind, said).with("node", &self.name)
     }
 
     /// What this process knows of it.

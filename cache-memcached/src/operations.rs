@@ -16,7 +16,7 @@ use crate::drain;
 use crate::pending::Due;
 use crate::proto::{Code, Delete, Get, Key, Left, Reply, Request, Set};
 use crate::trouble::{Sent, Trouble};
-use crate::work::{Answered, Ask, Failed, Unsent};
+use crate::work::{Answer, Answered, Ask, Failed, Unsent};
 
 /// Beyond it memcached takes a TTL for an absolute time.
 pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -51,7 +51,8 @@ impl Memcached {
         let answer = answer.map_err(|failed| self.failed(key, failed))?;
         let Some(reply) = answer.reply else { return Err(self.odd(key, None)) };
         if !matches!(reply.code, Code::Value | Code::Missing) {
-            return Err(self.odd(key, Some(reply)));
+            // What it was asked before may have given a claim.
+            return Err(if answer.again { self.odd_at_last(key, reply) } else { self.odd(key, Some(reply)) });
         }
         let claim = match () {
             () if reply.won => Claim::Won,
@@ -153,6 +154,11 @@ impl Memcached {
         match undone {
             // The node was not heard to the end, whether this was written to it or not.
             Some(Err(Failed { trouble, .. })) => Err(self.failed(key, Failed { trouble, sent: Sent::Something })),
+            Some(Ok(Answer { reply: Some(reply), .. }))
+                if !matches!(reply.code, Code::Done | Code::Changed | Code::NotFound) =>
+            {
+                Err(self.odd_at_last(key, reply))
+            }
             Some(Ok(_)) | None => Ok(()),
         }
     }
@@ -263,7 +269,12 @@ impl Memcached {
     }
 
     pub(crate) fn odd(&self, key: &FarKey, reply: Option<&Reply>) -> Error {
-        self.nodes().node(self.owner(key)).odd(reply)
+        self.nodes().node(self.owner(key)).odd(Kind::Backend, reply)
+    }
+
+    /// The same of a reply to what is not all that the node was asked.
+    fn odd_at_last(&self, key: &FarKey, reply: &Reply) -> Error {
+        self.nodes().node(self.owner(key)).odd(Kind::Unanswered, Some(reply))
     }
 }
 

@@ -31,7 +31,6 @@ pub(crate) trait Message: Send {
     fn write(&mut self, node: &Node, server: &Server, batch: &mut Batch);
 
     /// What was written last does not go to the node after all.
-    #[cfg(feature = "tokio")]
     fn take_back(&mut self) {}
 
     /// The scopes whose generations are read behind that.
@@ -66,7 +65,6 @@ impl Written {
         self.times += 1;
     }
 
-    #[cfg(feature = "tokio")]
     pub(crate) fn taken_back(&mut self) {
         self.times = self.times.saturating_sub(1);
     }
@@ -82,6 +80,11 @@ impl Written {
     /// Whether it was written in vain: what the node did of that is not known.
     pub(crate) fn in_vain(self) -> bool {
         self.times > self.answered
+    }
+
+    /// Whether it was written more than once, answered before or not.
+    pub(crate) fn is_again(self) -> bool {
+        self.times > 1
     }
 }
 
@@ -126,6 +129,8 @@ pub(crate) struct Answer<'w> {
     pub(crate) replayed: bool,
     /// Whether the request was written before, on a connection that died.
     pub(crate) repeated: bool,
+    /// The same, or to read it again together with its generations.
+    pub(crate) again: bool,
     pub(crate) generations: &'w Generations,
     pub(crate) proved: Tick,
 }
@@ -316,7 +321,6 @@ impl Message for Asking<'_> {
         }
     }
 
-    #[cfg(feature = "tokio")]
     fn take_back(&mut self) {
         self.written.taken_back();
     }
@@ -355,7 +359,7 @@ impl Asking<'_> {
     /// The answers, and the places of their asks.
     fn answers(&mut self) -> impl Iterator<Item = (usize, Answered<'_>)> {
         let Asking { asked, outcome, started, replays, written, .. } = self;
-        let (sent, repeated) = (written.sent(), written.in_vain());
+        let (sent, repeated, again) = (written.sent(), written.in_vain(), written.is_again());
         let outcome = outcome.as_ref().unwrap_or(&Err(Trouble::Unfinished)).as_ref();
         let outcome = outcome.map_err(|trouble| Failed { trouble, sent });
         let (replays, proved) = (&*replays, *started);
@@ -364,7 +368,15 @@ impl Asking<'_> {
             let reply = reply.as_mut();
             (
                 *place,
-                outcome.map(|generations| Answer { reply, unsent: *unsent, replayed, repeated, generations, proved }),
+                outcome.map(|generations| Answer {
+                    reply,
+                    unsent: *unsent,
+                    replayed,
+                    repeated,
+                    again,
+                    generations,
+                    proved,
+                }),
             )
         })
     }

@@ -19,7 +19,7 @@ use crate::observe::Count;
 use crate::outcome::{Outcome, Sharing};
 use crate::plan::{ClaimAge, Demand, Found, Reading, Serving, Tiers, Validated, Verdict};
 use crate::record::{Codec, Fingerprint, Miss, WriteError};
-use crate::state::ValueType;
+use crate::state::{Shown, ValueType};
 use crate::wire::{Expected, Making, ReadBack, Unwritable, Wire};
 
 /// memcached counts whole seconds and may count the present one already: what is left is at least this much less.
@@ -39,6 +39,13 @@ where
         self.mark_now();
         self.find_far_key();
         self.claims = self.far_key.is_some();
+        self.takes = false;
+    }
+
+    /// The same, where the claim that was seen is to be taken over.
+    pub(super) fn prepare_to_take(&mut self) {
+        self.prepare();
+        self.takes = true;
     }
 
     /// Whatever is asked or stored far is named by this.
@@ -75,7 +82,7 @@ where
     pub(super) fn validated(&mut self, answer: Result<Check>) -> Validated {
         let object = if std::mem::take(&mut self.near_unproved) { self.near.take() } else { None };
         if let Ok(check) = &answer {
-            self.heard(check.repeated);
+            self.heard(check.repeated && check.marked_stale);
         }
         let (Some(object), Some(far)) = (object, &self.state.far) else { return Validated::Changed };
         match answer {
@@ -86,6 +93,7 @@ where
                 if !same || marked_stale || digest != object.generations() {
                     return Validated::Changed;
                 }
+                self.state.lost_claims.forget(|| self.visit.owned_key());
                 object.renew(proved, self.proof_ends(proved));
                 self.near = Some(object);
                 Validated::Holds
@@ -104,7 +112,6 @@ where
         let (key, Fence { token, digest, .. }) = (self.far_key.as_ref()?, self.fence?);
         self.observe(Count::Takeover);
         self.state.overdue.forget(&(self.visit.owned_key(), token, digest));
-        self.state.lost_claims.taken(token, || self.visit.owned_key());
         Some(Take { key, token, kept, lease: self.policy().lease })
     }
 
@@ -112,6 +119,9 @@ where
     pub(super) fn seen(&mut self, answer: Result<Seen>) -> Reading {
         let seen = match answer {
             Ok(seen) => {
+                if self.takes {
+                    self.state.lost_claims.forget(|| self.visit.owned_key());
+                }
                 self.heard(seen.repeated && seen.claim == Claim::Elsewhere);
                 self.state.far_answered();
                 seen
@@ -120,7 +130,12 @@ where
                 self.far_failed(&error);
                 self.unheard(&error);
                 self.reason = "far_error";
-                (self.fence, self.unfenced) = (self.inherited(), false);
+                let inherited = self.inherited();
+                if inherited.is_none() {
+                    // An earlier reading may have won it.
+                    self.may_still_have(self.fence);
+                }
+                (self.fence, self.unfenced) = (inherited, false);
                 return Reading::Failed;
             }
         };
@@ -150,8 +165,13 @@ where
         let fence = seen.token.map(|token| Fence { token, kept, digest, won: claim == Claim::Won });
         let fence = fence.filter(|fence| fence.won || found != Found::HigherVersion);
         self.fence = self.inherited().or(fence);
-        let elsewhere = seen.token.filter(|_| claim == Claim::Elsewhere);
-        let is_lost = self.state.lost_claims.shows(|| self.visit.owned_key(), elsewhere, &self.state.clock);
+        let shown = match (claim, seen.token) {
+            _ if found == Found::Fresh => Shown::Fresh,
+            (Claim::Elsewhere, Some(token)) => Shown::Elsewhere((token, digest)),
+            (Claim::Won, Some(token)) => Shown::Own((token, digest)),
+            _ => Shown::None,
+        };
+        let is_lost = self.state.lost_claims.are_shown(|| self.visit.owned_key(), shown, &self.state.clock);
         let age = match (claim, seen.token) {
             _ if is_lost => ClaimAge::Ownerless,
             (Claim::Elsewhere, Some(token)) if kept != Kept::Stub => {

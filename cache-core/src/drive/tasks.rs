@@ -77,7 +77,7 @@ where
                     plan.read(call.seen(seen))
                 }
                 Step::Take(kept) => {
-                    call.prepare();
+                    call.prepare_to_take();
                     let seen = match (far, call.to_take(kept)) {
                         (Some(far), Some(take)) => one(far.take(&[take], call.scopes()).await),
                         (None, _) => Err(missing_face()),

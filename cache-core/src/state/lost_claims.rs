@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::backend::Token;
 use crate::clock::{Clock, Tick};
+use crate::generation::GenerationDigest;
 use crate::key::Key;
 
 /// Keys that are remembered at once. A claim that is forgotten ends by itself, with its lease.
@@ -32,15 +33,31 @@ pub(crate) struct LostClaims {
     keys: Mutex<HashMap<Key, Lost>>,
 }
 
-/// What one key has lost.
+/// What an answer shows of the claim on its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Somebody else has it.
+    Elsewhere(Standing),
+    /// It is the process's own, and known to be.
+    Own(Standing),
+    /// Nobody has it.
+    None,
+    /// There can be none: the record is fresh.
+    Fresh,
+}
+
+/// A claim, as others see it. A node that restarts gives its numbers again, but not its generations.
+pub(crate) type Standing = (Token, GenerationDigest);
+
+/// What is known of one key.
 #[derive(Debug, Default)]
 struct Lost {
-    /// How many requests were not answered: each has won one claim at most.
-    requests: u32,
-    /// When an answer came first since then.
+    /// When an answer came first since the last one was lost.
     answered: Option<Tick>,
-    /// The claim that was seen last, and since when.
-    suspect: Option<(Token, Tick)>,
+    /// The claim elsewhere that was seen last, and since when.
+    suspect: Option<(Standing, Tick)>,
+    /// The claim that this process has won since, and knows of.
+    own: Option<Standing>,
 }
 
 impl LostClaims {
@@ -51,12 +68,12 @@ impl LostClaims {
             keys.clear();
         }
         let lost = keys.entry(key).or_default();
-        (lost.requests, lost.answered) = (lost.requests.saturating_add(1), None);
+        (lost.answered, lost.own) = (None, None);
         self.until.store(now.after(SUSPECTED).as_nanos(), Ordering::Release);
     }
 
-    /// An answer came, and this claim of somebody else is what it shows, if any. Whether it is one that was lost.
-    pub(crate) fn shows(&self, key: impl FnOnce() -> Key, elsewhere: Option<Token>, clock: &Clock) -> bool {
+    /// An answer came. Whether the claim that it shows is one that was lost.
+    pub(crate) fn are_shown(&self, key: impl FnOnce() -> Key, shown: Shown, clock: &Clock) -> bool {
         let until = self.until.load(Ordering::Acquire);
         if until == 0 {
             return false;
@@ -70,31 +87,29 @@ impl LostClaims {
         let (key, mut keys) = (key(), self.keys());
         let Some(lost) = keys.get_mut(&key) else { return false };
         let answered = *lost.answered.get_or_insert(now);
-        match (elsewhere, lost.suspect) {
-            (Some(token), Some((suspect, since))) if token == suspect => return now.since(since) >= PROBATION,
-            _ if now.since(answered) > AFTERMATH => self.forget(&key, keys),
-            (elsewhere, _) => lost.suspect = elsewhere.map(|token| (token, now)),
+        match (shown, lost.suspect) {
+            (Shown::Elsewhere(claim), Some((suspect, since))) if claim == suspect => {
+                return now.since(since) >= PROBATION;
+            }
+            (Shown::Fresh, _) => self.forget_among(&key, keys),
+            _ if now.since(answered) > AFTERMATH => self.forget_among(&key, keys),
+            (Shown::Elsewhere(claim), _) if lost.own == Some(claim) => {}
+            (Shown::Elsewhere(claim), _) => lost.suspect = Some((claim, now)),
+            (Shown::Own(claim), _) => (lost.own, lost.suspect) = (Some(claim), None),
+            (Shown::None, _) => lost.suspect = None,
         }
         false
     }
 
-    /// This claim is about to be taken over.
-    pub(crate) fn taken(&self, token: Token, key: impl FnOnce() -> Key) {
-        if self.until.load(Ordering::Acquire) == 0 {
-            return;
-        }
-        let (key, mut keys) = (key(), self.keys());
-        let Some(lost) = keys.get_mut(&key).filter(|lost| lost.suspect.is_some_and(|(suspect, _)| suspect == token))
-        else {
-            return;
-        };
-        (lost.requests, lost.suspect) = (lost.requests - 1, None);
-        if lost.requests == 0 {
-            self.forget(&key, keys);
+    /// It is settled: the key's record was shown to hold, or its claim was taken over, by this process or another one.
+    pub(crate) fn forget(&self, key: impl FnOnce() -> Key) {
+        if self.until.load(Ordering::Acquire) != 0 {
+            let key = key();
+            self.forget_among(&key, self.keys());
         }
     }
 
-    fn forget(&self, key: &Key, mut keys: MutexGuard<'_, HashMap<Key, Lost>>) {
+    fn forget_among(&self, key: &Key, mut keys: MutexGuard<'_, HashMap<Key, Lost>>) {
         keys.remove(key);
         if keys.is_empty() {
             self.until.store(0, Ordering::Release);
@@ -120,32 +135,32 @@ mod tests {
         KeyWriter::key_of("ns", &number).expect("a number is a key")
     }
 
+    fn claim(token: u64) -> Standing {
+        (Token(token), GenerationDigest(5))
+    }
+
     /// Claims that were lost, and the clock by which they are timed.
-    struct Lost {
+    struct LostOf {
         claims: LostClaims,
         clock: ManualClock,
     }
 
-    impl Lost {
-        /// Of these keys, just now.
-        fn of(keys: &[usize]) -> Self {
-            let lost = Lost { claims: LostClaims::default(), clock: ManualClock::new() };
+    impl LostOf {
+        /// These keys, just now.
+        fn keys(keys: &[usize]) -> Self {
+            let lost = LostOf { claims: LostClaims::default(), clock: ManualClock::new() };
             keys.iter().for_each(|number| lost.claims.remember(key(*number), lost.clock.now()));
             lost
         }
 
         /// Whether a claim elsewhere, with this token, is taken for the lost one of the key so much later.
         fn shows(&self, number: usize, token: u64, later: Duration) -> bool {
-            self.sees(number, Some(Token(token)), later)
+            self.sees(number, Shown::Elsewhere(claim(token)), later)
         }
 
-        fn sees(&self, number: usize, elsewhere: Option<Token>, later: Duration) -> bool {
+        fn sees(&self, number: usize, shown: Shown, later: Duration) -> bool {
             self.clock.advance(later);
-            self.claims.shows(|| key(number), elsewhere, &Clock::Manual(self.clock.clone()))
-        }
-
-        fn take(&self, number: usize, token: u64) {
-            self.claims.taken(Token(token), || key(number));
+            self.claims.are_shown(|| key(number), shown, &Clock::Manual(self.clock.clone()))
         }
     }
 
@@ -153,21 +168,21 @@ mod tests {
 
     #[test]
     fn a_claim_that_stands_unchanged_is_the_lost_one_until_it_is_taken() {
-        let lost = Lost::of(&[1, 2]);
+        let lost = LostOf::keys(&[1, 2]);
         assert!(!lost.shows(1, 7, NONE) && !lost.shows(1, 7, PROBATION / 2), "it may be a load elsewhere");
         assert!(lost.shows(1, 7, PROBATION / 2) && lost.shows(1, 7, 2 * AFTERMATH), "nobody has used it");
-        lost.take(1, 7);
-        assert!(!lost.shows(1, 7, NONE) && !lost.shows(1, 7, PROBATION), "one request has won one claim");
+        lost.claims.forget(|| key(1));
+        assert!(!lost.shows(1, 7, NONE) && !lost.shows(1, 7, PROBATION), "once");
         assert!(!lost.shows(3, 7, NONE) && !lost.shows(3, 7, PROBATION), "another key lost nothing");
         assert!(!lost.shows(2, 7, NONE) && lost.shows(2, 7, PROBATION), "since it was first seen");
-        lost.take(2, 7);
+        lost.claims.forget(|| key(2));
         assert_eq!(lost.claims.until.load(Ordering::Relaxed), 0, "nothing is left to be looked for");
     }
 
     #[test]
     fn what_was_sent_before_may_be_carried_out_after_the_first_answer() {
-        for first in [None, Some(Token(6))] {
-            let lost = Lost::of(&[1]);
+        for first in [Shown::None, Shown::Elsewhere(claim(6)), Shown::Own(claim(6))] {
+            let lost = LostOf::keys(&[1]);
             assert!(!lost.sees(1, first, NONE));
             assert!(!lost.shows(1, 7, AFTERMATH) && lost.shows(1, 7, PROBATION), "{first:?}");
         }
@@ -175,8 +190,8 @@ mod tests {
 
     #[test]
     fn a_claim_that_comes_later_is_not_the_lost_one() {
-        for first in [None, Some(Token(6))] {
-            let lost = Lost::of(&[1]);
+        for first in [Shown::None, Shown::Elsewhere(claim(6)), Shown::Own(claim(6))] {
+            let lost = LostOf::keys(&[1]);
             assert!(!lost.sees(1, first, NONE));
             let later = AFTERMATH + Duration::from_nanos(1);
             assert!(!lost.shows(1, 7, later) && !lost.shows(1, 7, PROBATION), "{first:?}");
@@ -184,18 +199,32 @@ mod tests {
     }
 
     #[test]
-    fn of_two_requests_each_may_have_won_one() {
-        let lost = Lost::of(&[1, 1]);
+    fn nor_is_one_that_comes_after_a_fresh_record() {
+        let lost = LostOf::keys(&[1]);
+        assert!(!lost.sees(1, Shown::Fresh, NONE));
+        assert!(!lost.shows(1, 7, NONE) && !lost.shows(1, 7, PROBATION));
+    }
+
+    #[test]
+    fn nor_is_the_processs_own_until_that_is_lost_too() {
+        let lost = LostOf::keys(&[1]);
+        assert!(!lost.sees(1, Shown::Own(claim(7)), NONE));
+        assert!(!lost.shows(1, 7, NONE) && !lost.shows(1, 7, PROBATION));
+        lost.claims.remember(key(1), lost.clock.now());
         assert!(!lost.shows(1, 7, NONE) && lost.shows(1, 7, PROBATION));
-        lost.take(1, 7);
-        assert!(!lost.shows(1, 8, NONE) && lost.shows(1, 8, PROBATION), "the other one's");
-        lost.take(1, 8);
-        assert!(!lost.shows(1, 9, NONE) && !lost.shows(1, 9, PROBATION));
+    }
+
+    #[test]
+    fn a_claim_of_another_life_of_the_node_is_another_one() {
+        let lost = LostOf::keys(&[1]);
+        assert!(!lost.shows(1, 7, NONE));
+        let again = Shown::Elsewhere((Token(7), GenerationDigest(6)));
+        assert!(!lost.sees(1, again, PROBATION) && lost.sees(1, again, PROBATION));
     }
 
     #[test]
     fn what_was_lost_long_ago_is_forgotten() {
-        let lost = Lost::of(&[1]);
+        let lost = LostOf::keys(&[1]);
         assert!(!lost.shows(1, 7, SUSPECTED) && !lost.shows(1, 7, PROBATION));
         lost.claims.remember(key(2), lost.clock.now());
         assert_eq!(lost.claims.keys().len(), 1);

@@ -15,6 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use self::lost_claims::LostClaims;
+pub(crate) use self::lost_claims::Shown;
 use self::node_watch::NodeWatch;
 use crate::backend::{AsyncBytesBackend, BytesBackend, NodeStats, Object, ObjectBackend, Put};
 use crate::board::Board;

@@ -63,6 +63,7 @@ impl Connection {
             features: ANY,
             timeout: Duration::ZERO,
             sent: 0,
+            any_byte_went: false,
             any_byte_came: false,
         };
         channel.exchange(budget, &node.counters).map_err(|trouble| match trouble {
@@ -104,8 +105,11 @@ impl Connection {
         if channel.batch.is_empty() {
             return Ok(Progress::Whole);
         }
-        channel.begin(budget, now, &node.counters)?;
-        Ok(Progress::More)
+        let begun = channel.begin(budget, now, &node.counters);
+        if begun.is_err() && !channel.any_byte_went {
+            message.take_back();
+        }
+        begun.map(|()| Progress::More)
     }
 
     /// Goes on with it. `in_turn`: as far as that goes without waiting for long, for there are others.
@@ -146,7 +150,8 @@ struct Channel {
     timeout: Duration,
     /// How many pieces of the batch were sent.
     sent: usize,
-    /// Whether the node has begun to answer.
+    /// Whether any of it has gone to the node, and whether that has begun to answer.
+    any_byte_went: bool,
     any_byte_came: bool,
 }
 
@@ -161,7 +166,7 @@ impl Channel {
     /// Many requests go in pieces, and no more than two of them are unanswered: a server that is not read from stops
     /// reading, and then both would wait for ever.
     fn begin(&mut self, budget: Budget, now: Instant, counters: &Counters) -> Result<(), Trouble> {
-        (self.sent, self.any_byte_came) = (0, false);
+        (self.sent, self.any_byte_went, self.any_byte_came) = (0, false, false);
         self.send_piece(budget, now, counters)?;
         self.send_piece(budget, now, counters)
     }
@@ -236,6 +241,7 @@ impl Channel {
             match self.stream.write(&self.batch.bytes[from..to]) {
                 Ok(0) => return Err(Trouble::closed(false)),
                 Ok(count) => {
+                    self.any_byte_went = true;
                     counters.sent_bytes.add(count);
                     from += count;
                 }

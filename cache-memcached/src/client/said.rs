@@ -267,7 +267,7 @@ impl<'a> Plain<'a> {
                 .with("node", &node.name)),
                 None => match replies.next().map(read) {
                     Some(Ok(answer)) => Ok(answer),
-                    Some(Err(reply)) => Err(node.odd(Some(&reply))),
+                    Some(Err(reply)) => Err(node.odd(Kind::Backend, Some(&reply))),
                     None => Err(Trouble::closed(false).at(&node.name, Sent::Something)),
                 },
             };
@@ -284,7 +284,7 @@ impl<'a> Plain<'a> {
         let figure = |reply: Reply| match reply.code {
             Code::Stat(figure) => Some(Ok(*figure)),
             Code::End => None,
-            _ => Some(Err(node.odd(Some(&reply)))),
+            _ => Some(Err(node.odd(Kind::Backend, Some(&reply)))),
         };
         mem::take(&mut self.replies).into_iter().filter_map(figure).collect()
     }
@@ -305,7 +305,7 @@ impl<'a> Plain<'a> {
             let found = match (found.next(), &odd) {
                 (Some(Some(item)), _) => Ok(Some(item)),
                 (Some(None), None) => Ok(None),
-                (Some(None), Some(reply)) => Err(node.odd(Some(reply))),
+                (Some(None), Some(reply)) => Err(node.odd(Kind::Backend, Some(reply))),
                 (None, _) => Err(failed.at(&node.name, sent_of(number, said))),
             };
             (place, found)
@@ -344,7 +344,6 @@ impl Message for Plain<'_> {
         }
     }
 
-    #[cfg(feature = "tokio")]
     fn take_back(&mut self) {
         self.written.taken_back();
         if !self.written.in_vain() {

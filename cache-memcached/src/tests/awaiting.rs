@@ -11,7 +11,7 @@ use cache_core::backend::{
     AsyncBytesBackend, Claim, Fill, FillOutcome, Invalidated, Lease, Read, Recall, Seen, Strength,
 };
 use cache_core::clock::Clock;
-use cache_core::error::Result;
+use cache_core::error::{Kind, Result};
 use cache_core::key::FarKey;
 use tokio::runtime::{Builder, Runtime};
 
@@ -329,8 +329,11 @@ fn no_more_requests_wait_than_may() {
             .collect();
         let mut crowded = 0;
         for task in tasks {
-            let outcome = task.await.unwrap();
-            crowded += usize::from(outcome.is_err_and(|error| error.to_string().contains("max_in_flight")));
+            if let Err(error) = task.await.unwrap() {
+                assert!(error.to_string().contains("max_in_flight"), "{error}");
+                assert_eq!(error.kind(), Kind::Backend, "what was queued in vain is not sent");
+                crowded += 1;
+            }
         }
         assert_eq!(crowded, 20);
     });

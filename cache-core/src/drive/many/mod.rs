@@ -128,7 +128,7 @@ impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Many<V, W> {
     pub(super) fn to_take(&mut self) -> Asking<Take<'_>> {
         for member in &mut self.members {
             if matches!(member.step, Step::Take(_)) {
-                member.call.prepare();
+                member.call.prepare_to_take();
             }
         }
         let (mut at, mut what) = (Vec::new(), Vec::new());

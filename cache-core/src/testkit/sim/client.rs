@@ -204,7 +204,7 @@ impl SimFar {
         let fate = self.depart(request.node)?;
         let now = self.now();
         let due = match fate {
-            Fate::LoseRequest => return Err(SILENT),
+            Fate::LoseRequest | Fate::Refuse => return Err(SILENT),
             Fate::Deliver | Fate::LoseReply | Fate::Repeat => now,
             Fate::Late(by) => now.after(by),
         };
@@ -237,7 +237,7 @@ impl SimFar {
             (arrives, random.between(&faults.reply_delay), pauses, now.after(faults.io_timeout))
         };
         let mut at = match fate {
-            Fate::LoseRequest => {
+            Fate::LoseRequest | Fate::Refuse => {
                 return Ok(Travel { mailbox: None, repeated: false, reply_at: Tick::NEVER, give_up_at });
             }
             Fate::Deliver | Fate::LoseReply | Fate::Repeat => arrives,
@@ -285,7 +285,10 @@ impl SimFar {
             return Err(CUT);
         }
         let State { random, faults, ordered, .. } = &mut *state;
-        Ok(ordered.pop_front().unwrap_or_else(|| faults.draw(random)))
+        match ordered.pop_front().unwrap_or_else(|| faults.draw(random)) {
+            Fate::Refuse => Err(CUT),
+            fate => Ok(fate),
+        }
     }
 
     fn post(&self, request: &Request, mut due: impl FnMut(usize) -> Tick) -> Mailbox {

@@ -84,6 +84,8 @@ impl Default for Faults {
 pub enum Fate {
     /// It is executed and answered.
     Deliver,
+    /// It is not sent, for there is no connection; the client sees that.
+    Refuse,
     /// It never arrives; the client sees an error.
     LoseRequest,
     /// It is executed; the client sees an error.
