@@ -19,6 +19,11 @@ const KEYS: usize = 300;
 const IO_TIMEOUT: Duration = Duration::from_millis(100);
 const BLACKLIST: Duration = Duration::from_millis(500);
 
+/// What a call takes at most, where its load takes no time.
+const BOUND: Duration = Duration::from_millis(2 * 100 + 50);
+/// What no call takes, however late the machine is.
+const HANGS: Duration = Duration::from_millis(2 * 100 + 2000);
+
 /// What is true of each key.
 static SOURCE: [AtomicU64; KEYS] = [const { AtomicU64::new(0) }; KEYS];
 /// What an invalidation that was done has made known.
@@ -150,35 +155,43 @@ fn nobody_sees_an_error_a_wrong_value_or_a_long_wait() {
                 .await;
             });
         });
-        let none_hangs = |what: &str| {
+        let none_hangs = |what: &'static str| {
             let longest = longest.take();
-            // 68 callers share this machine's CPUs with the servers, and perhaps with other programs. That one caller
-            // waits no longer than two timeouts is shown where it is alone; here it is that none hangs.
-            let bound = 2 * IO_TIMEOUT + Duration::from_secs(2);
-            assert!(longest < bound, "{what}: a call took {longest:?}");
+            assert!(longest < HANGS, "{what}: a call took {longest:?}");
+            (what, longest)
         };
-        let phase = |what: &str, time: u64| {
+        let phase = |what, time| {
             thread::sleep(Duration::from_millis(time));
-            none_hangs(what);
+            none_hangs(what)
+        };
+        let round = || {
+            let well = phase("all is well", 500);
+            servers[0].kill();
+            let killed = phase("one is killed", 1000);
+            assert_eq!(set_aside(), 1);
+            servers[0].restart();
+            whole_again();
+            let back = phase("it is back", 500);
+            servers[1].pause();
+            let paused = phase("one stands still", 1000);
+            assert_eq!(set_aside(), 1);
+            servers[1].resume();
+            whole_again();
+            let resumed = phase("it goes on", 500);
+            servers[2].restart();
+            let empty = phase("one forgot everything", 1000);
+            whole_again();
+            [well, killed, back, paused, resumed, empty]
         };
         let acts = || {
             isolated(&registry, || {
-                phase("all is well", 500);
-                servers[0].kill();
-                phase("one is killed", 1000);
-                assert_eq!(set_aside(), 1);
-                servers[0].restart();
-                whole_again();
-                phase("it is back", 500);
-                servers[1].pause();
-                phase("one stands still", 1000);
-                assert_eq!(set_aside(), 1);
-                servers[1].resume();
-                whole_again();
-                phase("it goes on", 500);
-                servers[2].restart();
-                phase("one forgot everything", 1000);
-                whole_again();
+                let (mut shortest, mut rounds) = (round(), 1);
+                // Again where this machine was late: 68 callers share it with the servers, and with other programs.
+                while shortest.iter().any(|(_, longest)| *longest >= BOUND) {
+                    assert!(rounds < 6, "in each of {rounds} rounds a call took too long, at least: {shortest:?}");
+                    shortest.iter_mut().zip(round()).for_each(|(known, again)| known.1 = known.1.min(again.1));
+                    rounds += 1;
+                }
             });
         };
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(acts));
