@@ -21,8 +21,8 @@ const BLACKLIST: Duration = Duration::from_millis(500);
 
 /// What a call takes at most, where its load takes no time.
 const BOUND: Duration = Duration::from_millis(2 * 100 + 50);
-/// What no call takes, however late the machine is.
-const HANGS: Duration = Duration::from_millis(2 * 100 + 2000);
+/// What no call takes, however late the machine is: who waits for a load that nobody has begun waits for `patience`, 30 s.
+const HANGS: Duration = Duration::from_secs(10);
 
 /// What is true of each key.
 static SOURCE: [AtomicU64; KEYS] = [const { AtomicU64::new(0) }; KEYS];
@@ -188,7 +188,7 @@ fn nobody_sees_an_error_a_wrong_value_or_a_long_wait() {
                 let (mut shortest, mut rounds) = (round(), 1);
                 // Again where this machine was late: 68 callers share it with the servers, and with other programs.
                 while shortest.iter().any(|(_, longest)| *longest >= BOUND) {
-                    assert!(rounds < 6, "in each of {rounds} rounds a call took too long, at least: {shortest:?}");
+                    assert!(rounds < 10, "in each of {rounds} rounds a call took too long, at least: {shortest:?}");
                     shortest.iter_mut().zip(round()).for_each(|(known, again)| known.1 = known.1.min(again.1));
                     rounds += 1;
                 }
