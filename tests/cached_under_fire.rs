@@ -20,7 +20,7 @@ const IO_TIMEOUT: Duration = Duration::from_millis(100);
 const BLACKLIST: Duration = Duration::from_millis(500);
 
 /// What a call takes at most, where its load takes no time.
-const BOUND: Duration = Duration::from_millis(2 * 100 + 50);
+const BOUND: Duration = IO_TIMEOUT.saturating_mul(2).saturating_add(Duration::from_millis(50));
 /// What no call takes, however late the machine is: who waits for a load that nobody has begun waits for `patience`, 30 s.
 const HANGS: Duration = Duration::from_secs(10);
 
