@@ -172,6 +172,7 @@ impl Memcached {
         let answer = answer.map_err(|failed| self.failed(key, failed))?;
         let reply = match answer.reply.as_deref() {
             Some(reply) if matches!(reply.code, Code::Done | Code::Missing) => reply,
+            Some(reply) if answer.again => return Err(self.odd_at_last(key, reply)),
             other => return Err(self.odd(key, other)),
         };
         self.accident_undone(key, reply, accidents)?;

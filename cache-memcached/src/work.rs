@@ -129,7 +129,7 @@ pub(crate) struct Answer<'w> {
     pub(crate) replayed: bool,
     /// Whether the request was written before, on a connection that died.
     pub(crate) repeated: bool,
-    /// The same, or to read it again together with its generations.
+    /// Whether it was written more than once: on a connection that died, or to read it again with its generations.
     pub(crate) again: bool,
     pub(crate) generations: &'w Generations,
     pub(crate) proved: Tick,

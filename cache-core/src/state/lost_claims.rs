@@ -42,7 +42,7 @@ pub(crate) enum Shown {
     Own(Standing),
     /// Nobody has it.
     None,
-    /// There can be none: the record is fresh.
+    /// Nobody waits for one: the record is fresh.
     Fresh,
 }
 
@@ -91,6 +91,8 @@ impl LostClaims {
             (Shown::Elsewhere(claim), Some((suspect, since))) if claim == suspect => {
                 return now.since(since) >= PROBATION;
             }
+            // The same claim after a bump, or one of another life of the node: it is timed anew.
+            (Shown::Elsewhere(claim), Some((suspect, _))) if claim.0 == suspect.0 => lost.suspect = Some((claim, now)),
             (Shown::Fresh, _) => self.forget_among(&key, keys),
             _ if now.since(answered) > AFTERMATH => self.forget_among(&key, keys),
             (Shown::Elsewhere(claim), _) if lost.own == Some(claim) => {}
@@ -220,6 +222,8 @@ mod tests {
         assert!(!lost.shows(1, 7, NONE));
         let again = Shown::Elsewhere((Token(7), GenerationDigest(6)));
         assert!(!lost.sees(1, again, PROBATION) && lost.sees(1, again, PROBATION));
+        let bumped = Shown::Elsewhere((Token(7), GenerationDigest(8)));
+        assert!(!lost.sees(1, bumped, 2 * AFTERMATH) && lost.sees(1, bumped, PROBATION), "or the same after a bump");
     }
 
     #[test]

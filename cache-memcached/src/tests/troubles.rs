@@ -282,7 +282,9 @@ fn a_server_that_stands_still_costs_one_timeout_and_owes_what_was_invalidated() 
     assert!(matches!(pending, Invalidated::Pending(_)), "{pending:?}");
     server.resume();
     let seen = read(&client).unwrap();
-    assert_eq!((seen.record, seen.claim), (None, Claim::Won), "the invalidation went before the read");
+    assert_eq!(seen.record, None, "the invalidation went before the read");
+    // Between the two the read may be carried out that was given up: on another connection.
+    assert_ne!(seen.claim, Claim::Nobody);
 }
 
 /// Whether the server has an item under the key, seen without any client.
