@@ -221,7 +221,9 @@ fn a_server_that_stood_still_or_ended_is_found_again() {
         assert!(matches!(pending, Invalidated::Pending(_)), "{pending:?}");
         server.resume();
         let seen = read(&client, &key(0)).await.unwrap();
-        assert_eq!((seen.record, seen.claim), (None, Claim::Won), "the invalidation went before the read");
+        assert_eq!(seen.record, None, "the invalidation went before the read");
+        // Between the two the read may be carried out that was given up: on another connection.
+        assert_ne!(seen.claim, Claim::Nobody);
         server.restart();
         assert_eq!(read(&client, &key(0)).await.unwrap().claim, Claim::Won);
     });
