@@ -15,7 +15,7 @@ use crate::backend::Memcached;
 use crate::drain;
 use crate::pending::Due;
 use crate::proto::{Code, Delete, Get, Key, Left, Reply, Request, Set};
-use crate::trouble::{Sent, Trouble};
+use crate::trouble::Trouble;
 use crate::work::{Answer, Answered, Ask, Failed, Unsent};
 
 /// Beyond it memcached takes a TTL for an absolute time.
@@ -52,7 +52,11 @@ impl Memcached {
         let Some(reply) = answer.reply else { return Err(self.odd(key, None)) };
         if !matches!(reply.code, Code::Value | Code::Missing) {
             // What it was asked before may have given a claim.
-            return Err(if answer.again { self.odd_at_last(key, reply) } else { self.odd(key, Some(reply)) });
+            return Err(if answer.written.is_again() {
+                self.odd_at_last(key, reply)
+            } else {
+                self.odd(key, Some(reply))
+            });
         }
         let claim = match () {
             () if reply.won => Claim::Won,
@@ -69,7 +73,7 @@ impl Memcached {
             record: reply.value.take().filter(|value| !value.is_empty()),
             generations: answer.generations.clone(),
             remembered: false,
-            repeated: answer.repeated,
+            repeated: answer.written.in_vain(),
             proved: answer.proved,
         })
     }
@@ -152,8 +156,7 @@ impl Memcached {
     ) -> Result<()> {
         let undone = if reply.won { accidents.next() } else { None };
         match undone {
-            // The node was not heard to the end, whether this was written to it or not.
-            Some(Err(Failed { trouble, .. })) => Err(self.failed(key, Failed { trouble, sent: Sent::Something })),
+            Some(Err(Failed { trouble, .. })) => Err(self.failed(key, Failed::asked(trouble))),
             Some(Ok(Answer { reply: Some(reply), .. }))
                 if !matches!(reply.code, Code::Done | Code::Changed | Code::NotFound) =>
             {
@@ -172,7 +175,7 @@ impl Memcached {
         let answer = answer.map_err(|failed| self.failed(key, failed))?;
         let reply = match answer.reply.as_deref() {
             Some(reply) if matches!(reply.code, Code::Done | Code::Missing) => reply,
-            Some(reply) if answer.again => return Err(self.odd_at_last(key, reply)),
+            Some(reply) if answer.written.is_again() => return Err(self.odd_at_last(key, reply)),
             other => return Err(self.odd(key, other)),
         };
         self.accident_undone(key, reply, accidents)?;
@@ -180,7 +183,7 @@ impl Memcached {
             token: token(reply).filter(|_| reply.size.is_some_and(|size| size > 0)),
             marked_stale: reply.stale,
             left: left(reply),
-            repeated: answer.repeated,
+            repeated: answer.written.in_vain(),
             generations: answer.generations.clone(),
             proved: answer.proved,
         })
@@ -232,7 +235,7 @@ impl Memcached {
         if answer.as_ref().is_ok_and(|answer| answer.replayed) || !owed.iter().any(|key| node.owes(key)) {
             return Invalidated::Done;
         }
-        let failed = answer.err().unwrap_or(Failed { trouble: &Trouble::Owed, sent: Sent::Something });
+        let failed = answer.err().unwrap_or(Failed::asked(&Trouble::Owed));
         Invalidated::Pending(failed.at(&node.name))
     }
 

@@ -8,7 +8,7 @@ use crate::backend::Memcached;
 use crate::operations::{bytes, token, whole_seconds};
 use crate::proto::{Code, Delete, Get, Request, Set};
 use crate::split::{Manifest, Split};
-use crate::trouble::{Sent, Trouble};
+use crate::trouble::Trouble;
 use crate::work::{Answer, Answered, Ask, Failed};
 
 impl Memcached {
@@ -56,8 +56,7 @@ impl Memcached {
 
     /// The parts took all of the time.
     pub(crate) fn too_late(&self, fill: &Fill<'_>) -> Error {
-        let trouble = &Trouble::TimedOut(self.config().io_timeout);
-        self.failed(fill.key, Failed { trouble, sent: Sent::Something })
+        self.failed(fill.key, Failed::asked(&Trouble::TimedOut(self.config().io_timeout)))
     }
 
     pub(crate) fn part_delete_asks<'a>(&self, fill: &Fill<'_>, split: &'a Split<'_>) -> impl Iterator<Item = Ask<'a>> {
@@ -110,8 +109,8 @@ impl Parts {
             let parts = keys.by_ref().zip(answers.by_ref()).take(*count).map(|((node, _), answer)| match answer {
                 Ok(answer) => answer.reply.and_then(|reply| reply.value.take()),
                 Err(Failed { trouble, .. }) => {
-                    // Whether they were asked for or not: the manifest was, and that may have given a claim.
-                    failed = Some(trouble.at(&client.nodes().node(*node).name, Sent::Something));
+                    // The manifest was asked for, and that may have given a claim.
+                    failed = Some(Failed::asked(trouble).at(&client.nodes().node(*node).name));
                     None
                 }
             });

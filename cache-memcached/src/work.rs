@@ -77,12 +77,12 @@ impl Written {
         if self.times == 0 { Sent::Nothing } else { Sent::Something }
     }
 
-    /// Whether it was written in vain: what the node did of that is not known.
+    /// Whether it was written in vain, on a connection that died: what the node did of that is not known.
     pub(crate) fn in_vain(self) -> bool {
         self.times > self.answered
     }
 
-    /// Whether it was written more than once, answered before or not.
+    /// Whether it was written more than once: on a connection that died, or to read it again with its generations.
     pub(crate) fn is_again(self) -> bool {
         self.times > 1
     }
@@ -127,10 +127,7 @@ pub(crate) struct Answer<'w> {
     pub(crate) unsent: Option<Unsent>,
     /// Whether what the node was owed for the key went out in front, and was carried out.
     pub(crate) replayed: bool,
-    /// Whether the request was written before, on a connection that died.
-    pub(crate) repeated: bool,
-    /// Whether it was written more than once: on a connection that died, or to read it again with its generations.
-    pub(crate) again: bool,
+    pub(crate) written: Written,
     pub(crate) generations: &'w Generations,
     pub(crate) proved: Tick,
 }
@@ -145,7 +142,12 @@ pub(crate) struct Failed<'w> {
     pub(crate) sent: Sent,
 }
 
-impl Failed<'_> {
+impl<'w> Failed<'w> {
+    /// Of a node that was asked before, whether this request was written to it or not.
+    pub(crate) fn asked(trouble: &'w Trouble) -> Self {
+        Failed { trouble, sent: Sent::Something }
+    }
+
     pub(crate) fn at(self, node: &str) -> Error {
         self.trouble.at(node, self.sent)
     }
@@ -294,7 +296,7 @@ impl<'a> Work<'a> {
 
     /// The answer to the only ask.
     pub(crate) fn answer(&mut self) -> Answered<'_> {
-        self.answers().next().unwrap_or(Err(Failed { trouble: &Trouble::Unfinished, sent: Sent::Something }))
+        self.answers().next().unwrap_or(Err(Failed::asked(&Trouble::Unfinished)))
     }
 }
 
@@ -359,7 +361,7 @@ impl Asking<'_> {
     /// The answers, and the places of their asks.
     fn answers(&mut self) -> impl Iterator<Item = (usize, Answered<'_>)> {
         let Asking { asked, outcome, started, replays, written, .. } = self;
-        let (sent, repeated, again) = (written.sent(), written.in_vain(), written.is_again());
+        let (sent, written) = (written.sent(), *written);
         let outcome = outcome.as_ref().unwrap_or(&Err(Trouble::Unfinished)).as_ref();
         let outcome = outcome.map_err(|trouble| Failed { trouble, sent });
         let (replays, proved) = (&*replays, *started);
@@ -368,15 +370,7 @@ impl Asking<'_> {
             let reply = reply.as_mut();
             (
                 *place,
-                outcome.map(|generations| Answer {
-                    reply,
-                    unsent: *unsent,
-                    replayed,
-                    repeated,
-                    again,
-                    generations,
-                    proved,
-                }),
+                outcome.map(|generations| Answer { reply, unsent: *unsent, replayed, written, generations, proved }),
             )
         })
     }

@@ -65,13 +65,13 @@ where
                 plan.read(call.seen(seen))
             }
             Step::Take(kept) => {
-                call.prepare_to_take();
+                call.prepare();
                 let seen = match (far, call.to_take(kept)) {
                     (Some(far), Some(take)) => one(far.take(&[take], call.scopes())),
                     (None, _) => Err(missing_face()),
                     (_, None) => Err(unasked()),
                 };
-                plan.read(call.seen(seen))
+                plan.read(call.taken(seen))
             }
             Step::Follow(patience) => {
                 let wait = call.to_follow(LedBy::Thread);

@@ -64,8 +64,6 @@ pub(crate) struct Call<R, O: Outcome<R>, S, W> {
     pub(super) fence: Option<Fence>,
     /// Whether the node may have given this call a claim that it was not told of.
     pub(super) claims: bool,
-    /// Whether what was asked last is to take a claim over.
-    pub(super) takes: bool,
     /// Whether the node answered without a fence: then nothing may be stored there.
     pub(super) unfenced: bool,
     /// The digest of the generations that the load began under.
@@ -177,7 +175,6 @@ where
             far_key: None,
             fence: None,
             claims: false,
-            takes: false,
             unfenced: false,
             loads: false,
             digest: GenerationDigest::default(),

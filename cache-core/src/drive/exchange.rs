@@ -39,13 +39,6 @@ where
         self.mark_now();
         self.find_far_key();
         self.claims = self.far_key.is_some();
-        self.takes = false;
-    }
-
-    /// The same, where the claim that was seen is to be taken over.
-    pub(super) fn prepare_to_take(&mut self) {
-        self.prepare();
-        self.takes = true;
     }
 
     /// Whatever is asked or stored far is named by this.
@@ -115,13 +108,18 @@ where
         Some(Take { key, token, kept, lease: self.policy().lease })
     }
 
+    /// What the node answered to a take: whoever has the claim now, it was taken over.
+    pub(super) fn taken(&mut self, answer: Result<Seen>) -> Reading {
+        if answer.is_ok() {
+            self.state.lost_claims.forget(|| self.visit.owned_key());
+        }
+        self.seen(answer)
+    }
+
     /// What the node answered to a read or a take.
     pub(super) fn seen(&mut self, answer: Result<Seen>) -> Reading {
         let seen = match answer {
             Ok(seen) => {
-                if self.takes {
-                    self.state.lost_claims.forget(|| self.visit.owned_key());
-                }
                 self.heard(seen.repeated && seen.claim == Claim::Elsewhere);
                 self.state.far_answered();
                 seen

@@ -14,7 +14,7 @@ use super::troubles::{INTRODUCTION, question, served};
 use super::{config, region};
 use crate::{Config, Memcached};
 
-/// What becomes of a connection: how each of its requests is answered, and then it ends.
+/// What becomes of a connection: how each of its requests is answered, and then it ends. `#` is the number of a request.
 type Life = &'static [&'static str];
 
 /// It ends before it is introduced.
@@ -23,9 +23,9 @@ const REFUSED: Life = &[];
 const CUT: &str = "";
 
 /// The mark of a claim: the caller's own, and somebody else's.
-const WON: &str = "VA 0 c7 t31 s0 f0 W\r\n\r\n";
-const ELSEWHERE: &str = "VA 0 c7 t31 s0 f0 Z\r\n\r\n";
-const WON_WITHOUT_GENERATION: &str = "VA 0 c7 t31 s0 f0 W\r\n\r\nEN\r\n";
+const WON: &str = "VA 0 # c7 t31 s0 f0 W\r\n\r\n";
+const ELSEWHERE: &str = "VA 0 # c7 t31 s0 f0 Z\r\n\r\n";
+const WON_WITHOUT_GENERATION: &str = "VA 0 # c7 t31 s0 f0 W\r\n\r\nEN\r\n";
 
 /// Either face of a client, in front of a server whose connections go like this, one after the other.
 fn faces(lives: &'static [Life]) -> Vec<Face> {
@@ -43,8 +43,9 @@ fn faces(lives: &'static [Life]) -> Vec<Face> {
                 if *answer == CUT {
                     return;
                 }
-                let number = request.split_ascii_whitespace().find(|token| token.starts_with('O')).unwrap();
-                stream.write_all(answer.replacen(" c7", &format!(" {number} c7"), 1).as_bytes()).unwrap();
+                let numbers = request.split_ascii_whitespace().filter(|token| token.starts_with('O'));
+                let answer = numbers.fold((*answer).to_owned(), |answer, number| answer.replacen('#', number, 1));
+                stream.write_all(answer.as_bytes()).unwrap();
             }
         });
         let patience = Duration::from_secs(10);
@@ -91,6 +92,23 @@ fn an_answer_tells_whether_the_request_was_sent_before() {
             assert!(!first.repeated);
             let seen = face.read_in(&key("sent"), &[]).unwrap();
             assert_eq!((seen.claim, seen.repeated), (claim, repeated));
+        }
+    }
+}
+
+/// A stale record gives a claim to who only validates it, and that goes back.
+#[test]
+fn a_claim_that_came_by_accident_and_did_not_go_back_is_told() {
+    const STALE: &str = "HD # c7 t31 s5 f0 W\r\nVA 8 #\r\n12345678\r\n";
+    let cases: [(&[Life], Option<Kind>); 4] = [
+        (&[&[STALE, "HD #\r\n"]], None),
+        (&[&[STALE, "NF #\r\n"]], None),
+        (&[&[STALE, "SERVER_ERROR out of memory\r\n"]], Some(Kind::Unanswered)),
+        (&[&[STALE, CUT], REFUSED], Some(Kind::Unanswered)),
+    ];
+    for (lives, kind) in cases {
+        for face in faces(lives) {
+            assert_eq!(face.validate(&key("sent")).err().map(|error| error.kind()), kind);
         }
     }
 }

@@ -93,7 +93,7 @@ where
             Some(far) => far.take(&what, scopes),
             None => Vec::new(),
         };
-        many.read(&at, seen);
+        many.taken(&at, seen);
         any = true;
     }
     let asked = many.to_fill();

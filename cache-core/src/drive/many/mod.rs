@@ -124,11 +124,15 @@ impl<V: Clone + Send + Sync + 'static, W: Wire<V>> Many<V, W> {
         self.answer(at, answers, |member, answer| member.plan.read(member.call.seen(answer)));
     }
 
+    pub(super) fn taken(&mut self, at: &[usize], answers: Vec<Result<Seen>>) {
+        self.answer(at, answers, |member, answer| member.plan.read(member.call.taken(answer)));
+    }
+
     /// The claims that are to be taken.
     pub(super) fn to_take(&mut self) -> Asking<Take<'_>> {
         for member in &mut self.members {
             if matches!(member.step, Step::Take(_)) {
-                member.call.prepare_to_take();
+                member.call.prepare();
             }
         }
         let (mut at, mut what) = (Vec::new(), Vec::new());
